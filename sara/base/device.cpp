@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/base/device.h"
+
+#include <ATen/Context.h>
+
+#include "sara/base/error.h"
+
+namespace sara {
+
+c10::Device device_from_name(const std::string& name) {
+  const bool built = at::Context::hasCUDA();
+  const auto count = built ? at::detail::getCUDAHooks().deviceCount() : 0;
+  if (name == "cpu") return c10::Device(c10::kCPU);
+  if (name == "auto") return count > 0 ? c10::Device(c10::kCUDA, 0) : c10::Device(c10::kCPU);
+  if (name.rfind("cuda", 0) != 0) {
+    throw InvalidArgument(message("device: unknown name (expected auto, cpu, cuda or cuda:N, got ", escaped(name), ")"));
+  }
+  if (!built) throw InvalidArgument("device: this build's torch has no CUDA. Fix: use --device cpu, or build against a CUDA torch");
+  if (count == 0) throw InvalidArgument("device: no CUDA device on this machine. Fix: use --device cpu");
+  const auto device = name == "cuda" ? c10::Device(c10::kCUDA, 0) : c10::Device(name);
+  if (device.index() >= count) {
+    throw InvalidArgument(message("device: no such device (expected index below ", int(count), ", got ", name, ")"));
+  }
+  return device;
+}
+
+}  // namespace sara
