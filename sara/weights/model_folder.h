@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sara/files/json.h"
+#include "sara/models/clip_text.h"
+#include "sara/models/unet.h"
+#include "sara/models/vae.h"
+
+namespace sara {
+
+// A pipeline in diffusers' folder layout: model_index.json and one folder a component.
+class ModelFolder {
+ public:
+  // Throws BadFile when `path` is no such folder or a component this build needs is absent or of another class.
+  explicit ModelFolder(std::string path);
+
+  const std::string& path() const { return path_; }
+  const Json& index() const { return index_; }
+  // "sd1" (text width 768 or any other, convolution projections) or "sd2" (linear projections).
+  std::string family() const;
+
+  std::string component_path(const std::string& name) const;
+  Json component_config(const std::string& name) const;
+  // XXH3-128 over the weight files of a component: tells cached latents and embeddings of other weights apart.
+  std::string component_hash(const std::string& name) const;
+
+  void allow_nonfinite() { allow_nonfinite_ = true; }
+  std::shared_ptr<UNet2DConditionModel> load_unet(c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
+  std::shared_ptr<AutoencoderKL> load_vae(c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
+  std::shared_ptr<ClipTextModel> load_text_encoder(c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
+  Json scheduler_config() const;
+  std::string tokenizer_path() const { return component_path("tokenizer"); }
+
+ private:
+  template <class Model, class Config>
+  std::shared_ptr<Model> load(const std::string& name, c10::ScalarType dtype, c10::Device device) const;
+
+  std::string path_;
+  Json index_;
+  bool allow_nonfinite_ = false;
+};
+
+}  // namespace sara
