@@ -25,6 +25,7 @@ from corpus.picture import MissingSource, colourfulness, coverage, fingerprint, 
 
 SOURCES = {"emoji": emoji, "clipart": clipart, "stamps": stamps}
 DEFAULT = ("emoji", "clipart")
+MOST_ALIKE = 8  # pictures of one source under one caption
 NEAR = 0.035  # mean absolute difference of two fingerprints below which two pictures of a source are the same drawing
 
 
@@ -47,15 +48,16 @@ def package_version(package: str) -> str:
 def selected(module, options):
     """(file stem, caption, RGB image) of one source: framed, coloured, no near doubles."""
     checked = module is not emoji and not options.all  # emoji are clean; a black heart is meant to be black
-    prints = []
+    prints, alike = [], collections.Counter()
     for picture in module.pictures(options.all):
         image = framed(picture.image, options.size, options.margin)
-        if image is None or checked and (colourfulness(image) < 18 or coverage(image) < 0.12):
+        if image is None or checked and (colourfulness(image) < 18 or coverage(image) < 0.12 or alike[picture.caption] == MOST_ALIKE):
             continue
         mark = fingerprint(image)
         if checked and prints and np.abs(np.stack(prints) - mark).mean(axis=1).min() < NEAR:
             continue
         prints.append(mark)
+        alike[picture.caption] += 1
         yield picture.name, picture.caption, image
         if checked and len(prints) == options.limit:
             return

@@ -18,7 +18,7 @@ FOLDERS = ("animals", "food", "plants", "transportation", "tools", "recreation",
            "containers", "science", "people/clothing", "unsorted", "geography/astronomy", "signs_and_symbols/weather",
            "computer/hardware")  # fmt: skip
 NOT_PICTURES = ("roadsigns", "aiga-symbols", "games", "religion", "boating/knot", "duplicates")
-LARGEST = 4_000_000  # pixels; larger files are slow and add nothing
+LARGEST = 4_000_000  # pixels; larger files are slow and add nothing at this size
 
 SOURCE = Source(
     "openclipart-png",

@@ -8,6 +8,7 @@ everything that is a sign or letter rather than a thing.
 import re
 from pathlib import Path
 
+from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFont
 
 from .picture import MissingSource, Picture, Source
@@ -28,7 +29,8 @@ OTHER_SUBGROUPS = {"family", "person-symbol", "emotion"}
 KEPT_OF_OTHERS = {"geometric": {"circle", "square"}, "emotion": {"heart", "collision", "dizzy", "droplets", "bomb", "hole"}}
 SIGNS = re.compile(
     r"o[’']clock|thirty|keycap|button|\bcard index dividers|^person:|^(man|woman|men|women):|hair$|beard$|skin tone|"
-    r"^(man|woman|men|women) .|pilcrow|^Japanese (post|“)|input |chart |^ATM|^world map|fingers crossed"
+    r"^(man|woman|men|women) .|pilcrow|^Japanese (post|“)|input |chart |^ATM|^world map|fingers crossed|^middle finger|^pregnant (man|person)|^mx |^love hotel|^map of|"
+    r"(phone|envelope) with arrow$|with slash|^muted|^(out|in)box tray|^incoming|^breast|steamy room"
 )
 SAME_THING = {  # Unicode names that nobody would type
     "hot beverage": "cup of coffee", "automobile": "car", "oncoming automobile": "car front", "sport utility vehicle": "suv",
@@ -71,6 +73,12 @@ def entries():
         if SIGNS.search(name):
             continue
         yield "".join(map(chr, codes)), caption_of(name), subgroup
+
+
+def characters_of(font: Path) -> set[int]:
+    """The code points that a font has a glyph for."""
+    with TTFont(font) as tables:
+        return set(tables.getBestCmap())
 
 
 def pictures(everything: bool = False):
