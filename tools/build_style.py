@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Draws the style set `examples/styles/blueprint`: white line drawings on blue, from the glyphs of the font Symbola.
+
+    apt-get install fonts-symbola unicode-data
+    tools/build_style.py --output examples/styles/blueprint
+
+A style set teaches a look, not subjects: everything in `HELD_OUT` stays out of it, and `prompts.txt` asks for ten of those, so that
+a picture made from them shows that the style was learnt apart from its subjects. The captions are those of tools/build_corpus.py,
+whose pictures are other drawings.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from build_corpus import package_version
+from corpus import emoji
+from corpus.picture import MissingSource
+
+FONT = Path("/usr/share/fonts/truetype/ancient-scripts/Symbola_hint.ttf")
+INK, GROUND = (255, 255, 255), (16, 62, 150)
+EM = 400  # pixels; the glyphs are drawn large, thickened, then reduced
+THICKEN = 0.006  # of the picture's side, on each side of a stroke: hair lines would vanish at 64 pixels
+MARGIN = 0.08
+SHADES = 24  # levels between ground and ink; keeps the files small
+INKED = (0.08, 0.36)  # share of a picture that may be ink: neither a speck nor a filled shape
+
+SUBGROUPS = {
+    "animal-mammal", "animal-bird", "animal-amphibian", "animal-reptile", "animal-marine", "animal-bug", "plant-flower", "plant-other",
+    "food-fruit", "food-vegetable", "food-prepared", "food-asian", "food-marine", "food-sweet", "drink", "dishware", "place-building",
+    "place-religious", "place-other", "transport-ground", "transport-water", "transport-air", "time", "sky & weather", "event", "award-medal",
+    "sport", "game", "arts & crafts", "clothing", "sound", "music", "musical-instrument", "phone", "computer", "light & video", "book-paper",
+    "mail", "writing", "office", "lock", "tool", "science", "medical", "household", "face-smiling", "face-glasses", "face-costume",
+}  # fmt: skip
+
+HELD_OUT = {
+    "airplane", "apple", "banana", "bell", "bicycle", "butterfly", "cactus", "camera", "car", "castle", "cat", "crown", "dog", "duck",
+    "elephant", "fire", "fish", "guitar", "hamburger", "heart", "horse", "house", "key", "lion", "mushroom", "owl", "penguin", "pizza",
+    "pumpkin", "rocket", "rose", "sailboat", "scissors", "shark", "snail", "snowman", "star", "strawberry", "sun", "sunflower", "tractor",
+    "tree", "truck", "turtle", "umbrella",
+}  # fmt: skip
+PROMPTS = ("cat", "fire engine", "evergreen tree", "rocket", "banana", "house", "butterfly", "umbrella", "guitar", "snail")
+
+UNCLEAR = {  # glyphs that are full of ink, show letters or do not show what they are named after
+    "amphora", "barber pole", "bank", "bar chart", "bikini", "bookmark tabs", "bridge at night", "building construction", "camping", "card index",
+    "carousel horse", "carp streamer", "cityscape", "cityscape at dusk", "clamp", "computer disk", "confetti ball", "convenience store",
+    "control knobs", "cricket", "cyclone", "department store", "derelict house", "desktop computer", "dvd", "email", "fireworks", "flower playing cards",
+    "fog", "foggy", "framed picture", "goal net", "hot springs", "house with garden", "houses", "joker", "kaaba", "level slider",
+    "mahjong red dragon", "milky way", "moon viewing ceremony", "new moon face", "night with stars", "oden", "package", "page facing up",
+    "passenger ship", "performing arts", "pine decoration", "red lantern", "rhinoceros", "roasted sweet potato", "roll of paper", "slot machine",
+    "snowman without snow", "sparkler", "sparkles", "spouting whale", "stadium", "sunrise", "sunrise over mountains", "sunset", "synagogue",
+    "tanabata tree", "teacup without handle", "tear off calendar", "tornado", "volcano", "water pistol", "wind chime", "wind face", "wedding",
+    "new moon", "black circle", "white circle", "globe showing americas", "globe showing asia australia", "aerial tramway", "suspension railway",
+    "mountain cableway", "mountain railway", "airplane arrival", "airplane departure", "film frames", "ticket", "admission tickets", "upside down face",
+    "speaker low volume", "speaker medium volume", "linked paperclips", "unlocked", "open mailbox with raised flag", "closed mailbox with raised flag",
+    "open mailbox with lowered flag", "orange book", "blue book", "green book", "notebook with decorative cover", "hourglass not done",
+    "waxing gibbous moon", "waning gibbous moon", "waxing crescent moon", "waning crescent moon", "first quarter moon", "last quarter moon",
+    "last quarter moon face", "first quarter moon face", "cloud with lightning and rain", "2nd place medal", "3rd place medal", "sports medal",
+    "ogre", "goblin", "front facing baby chick", "speaker high volume", "musical score", "ledger", "page with curl", "japanese dolls", "rat",
+    "kimono", "woman's clothes", "spade suit", "diamond suit", "club suit", "leaf fluttering in wind", "camera with flash", "motorway",
+    "railway track", "open file folder", "bus stop", "tram wagon", "light rail", "station", "metro", "ox", "water buffalo", "two hump camel",
+    "lorry", "ferry", "small airplane", "motor boat", "racing car", "police car light", "rugby football", "label", "white flower", "rosette",
+    "black nib", "locked with pen", "locked with key", "magnifying glass tilted left", "pager", "trackball", "beaming face with smiling eyes",
+    "grinning face with smiling eyes", "grinning face with big eyes", "smiling face with halo", "rolling on the floor laughing",
+    "tumbler glass", "pan of food", "pot of food", "curry and rice", "rice cracker", "fish cake with swirl", "bento box", "takeout box",
+}  # fmt: skip
+
+
+def thing(text: str) -> set[str]:
+    return set(text.split())
+
+
+def subjects():
+    """(character, caption) of the glyphs in the set."""
+    for characters, caption, subgroup in emoji.entries():
+        bare = characters.replace("\ufe0f", "")
+        if len(bare) == 1 and subgroup in SUBGROUPS and caption not in UNCLEAR and not thing(caption) & HELD_OUT:
+            yield bare, caption
+
+
+def drawing(character: str, font: ImageFont.FreeTypeFont, size: int) -> Image.Image | None:
+    """White ink on the blue ground, centred; None when the glyph is empty or outside `INKED`."""
+    ink = Image.new("L", (3 * EM, 3 * EM))
+    ImageDraw.Draw(ink).text((EM, EM), character, font=font, fill=255)
+    box = ink.getbbox()
+    if box is None:
+        return None
+    ink = ink.crop(box)
+    side = round(max(ink.size) / (1 - 2 * MARGIN))
+    square = Image.new("L", (side, side))
+    square.paste(ink, ((side - ink.width) // 2, (side - ink.height) // 2))
+    square = square.filter(ImageFilter.MaxFilter(2 * round(side * THICKEN) + 1)).resize((size, size), Image.Resampling.LANCZOS)
+    share = np.rint(np.asarray(square, dtype=np.float32)[..., None] / 255 * SHADES) / SHADES
+    if not INKED[0] <= share.mean() <= INKED[1]:
+        return None
+    return Image.fromarray(np.rint(share * INK + (1 - share) * np.array(GROUND)).astype(np.uint8))
+
+
+def write_style(output: Path, size: int) -> int:
+    if not FONT.exists():
+        raise MissingSource(f"{FONT} is missing: install the package fonts-symbola")
+    output.mkdir(parents=True, exist_ok=True)
+    font = ImageFont.truetype(str(FONT), EM, layout_engine=ImageFont.Layout.BASIC)
+    known = emoji.characters_of(FONT)
+    rows = []
+    for character, caption in subjects():
+        picture = drawing(character, font, size) if ord(character) in known else None
+        if picture is None:
+            continue
+        name = caption.replace(" ", "-").replace("'", "") + ".png"
+        picture.save(output / name, optimize=True)
+        rows.append({"file_name": name, "text": caption})
+    for stale in {path.name for path in output.glob("*.png")} - {row["file_name"] for row in rows}:
+        (output / stale).unlink()
+    (output / "prompts.txt").write_text("\n".join(PROMPTS) + "\n", encoding="utf-8")
+    (output / "SOURCES.md").write_text(sources_text(len(rows)), encoding="utf-8")
+    partial = output / "metadata.jsonl.part"
+    partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    os.replace(partial, output / "metadata.jsonl")
+    return len(rows)
+
+
+def sources_text(count: int) -> str:
+    return f"""# blueprint: {count} white line drawings on blue
+
+Drawn by `tools/build_style.py` from glyphs of the font Symbola (George Douros), Debian package fonts-symbola {package_version("fonts-symbola")}.
+The package's copyright file states the licence of the font:
+
+> Fonts are free for any use; they may be opened, edited, modified, regenerated, packaged and redistributed.
+
+Captions are character names of the Unicode Standard's emoji-test.txt (Debian package unicode-data {package_version("unicode-data")}, Unicode licence).
+The pictures of this folder may be used for any purpose.
+
+`prompts.txt` names ten subjects that are in no picture here.
+"""
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--size", type=int, default=128, help="side in pixels, default %(default)s")
+    options = parser.parse_args(argv)
+    try:
+        print(f"{write_style(options.output, options.size)} pictures in {options.output}")
+    except MissingSource as error:
+        print(f"build_style: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
