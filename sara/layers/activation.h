@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <torch/torch.h>
+
+namespace sara {
+
+enum class Activation {
+  gelu,        // x Φ(x), exact erf
+  quick_gelu,  // x · sigmoid(1.702 x)
+};
+
+torch::Tensor activate(const torch::Tensor& x, Activation activation);
+
+}  // namespace sara

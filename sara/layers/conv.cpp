@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/layers/conv.h"
+
+#include <torch/torch.h>
+
+namespace sara {
+
+Conv2d::Conv2d(const Shape& shape, const torch::TensorOptions& options) : stride_(shape.stride), padding_(shape.padding) {
+  weight = register_parameter("weight", torch::empty({shape.out, shape.in, shape.kernel, shape.kernel}, options));
+  bias = register_parameter("bias", torch::empty({shape.out}, options));
+}
+
+torch::Tensor Conv2d::forward(const torch::Tensor& x) const {
+  return at::conv2d(x, weight, bias, {stride_, stride_}, {padding_, padding_});
+}
+
+}  // namespace sara

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <torch/torch.h>
+
+namespace sara {
+
+// Two-dimensional cross-correlation with zero padding. Parameters: weight [out, in, kernel, kernel], bias [out].
+// x is [B, in, H, W]. The memory of the parameters is not initialised.
+class Conv2d : public torch::nn::Module {
+ public:
+  struct Shape {
+    int64_t in = 0, out = 0, kernel = 3, stride = 1, padding = 1;
+  };
+  Conv2d(const Shape& shape, const torch::TensorOptions& options);
+  torch::Tensor forward(const torch::Tensor& x) const;
+
+  torch::Tensor weight, bias;
+
+ private:
+  int64_t stride_, padding_;
+};
+
+}  // namespace sara

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/layers/feed_forward.h"
+
+#include "sara/layers/register_path.h"
+
+#include <torch/torch.h>
+
+namespace sara {
+
+FeedForward::FeedForward(int64_t channels, const torch::TensorOptions& options) {
+  const int64_t inner = 4 * channels;
+  in_ = make_at<Linear>(*this, "net.0.proj", channels, 2 * inner, true, options);
+  out_ = make_at<Linear>(*this, "net.2", inner, channels, true, options);
+}
+
+torch::Tensor FeedForward::forward(const torch::Tensor& x) const {
+  const auto halves = in_->forward(x).chunk(2, -1);
+  return out_->forward(halves[0] * at::gelu(halves[1]));
+}
+
+}  // namespace sara

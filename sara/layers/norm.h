@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <torch/torch.h>
+
+namespace sara {
+
+// y = (x - mean) / sqrt(var + eps) · weight + bias, mean and biased variance over each group of channels and all
+// positions. x is [B, C, ...]; weight and bias are [C]. Throws InvalidArgument unless groups divides channels.
+class GroupNorm : public torch::nn::Module {
+ public:
+  GroupNorm(int64_t groups, int64_t channels, double eps, const torch::TensorOptions& options);
+  torch::Tensor forward(const torch::Tensor& x) const;
+
+  torch::Tensor weight, bias;
+
+ private:
+  int64_t groups_;
+  double eps_;
+};
+
+// The same over the last dimension. x is [..., C]; weight and bias are [C].
+class LayerNorm : public torch::nn::Module {
+ public:
+  LayerNorm(int64_t channels, double eps, const torch::TensorOptions& options);
+  torch::Tensor forward(const torch::Tensor& x) const;
+
+  torch::Tensor weight, bias;
+
+ private:
+  double eps_;
+};
+
+}  // namespace sara

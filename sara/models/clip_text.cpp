@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/models/clip_text.h"
+
+#include "sara/base/error.h"
+#include "sara/base/message.h"
+#include "sara/layers/attention.h"
+#include "sara/layers/register_path.h"
+
+#include <torch/torch.h>
+
+namespace sara {
+
+ClipTextLayer::ClipTextLayer(const ClipTextConfig& config, const torch::TensorOptions& options)
+    : heads_(config.num_attention_heads), activation_(config.hidden_act) {
+  const int64_t width = config.hidden_size, inner = config.intermediate_size;
+  const double eps = config.layer_norm_eps;
+  k_proj_ = make_at<Linear>(*this, "self_attn.k_proj", width, width, true, options);
+  v_proj_ = make_at<Linear>(*this, "self_attn.v_proj", width, width, true, options);
+  q_proj_ = make_at<Linear>(*this, "self_attn.q_proj", width, width, true, options);
+  out_proj_ = make_at<Linear>(*this, "self_attn.out_proj", width, width, true, options);
+  norm1_ = make_at<LayerNorm>(*this, "layer_norm1", width, eps, options);
+  fc1_ = make_at<Linear>(*this, "mlp.fc1", width, inner, true, options);
+  fc2_ = make_at<Linear>(*this, "mlp.fc2", inner, width, true, options);
+  norm2_ = make_at<LayerNorm>(*this, "layer_norm2", width, eps, options);
+}
+
+torch::Tensor ClipTextLayer::forward(const torch::Tensor& x) const {
+  const auto normed = norm1_->forward(x);
+  const auto seen = multi_head_attention(q_proj_->forward(normed), k_proj_->forward(normed), v_proj_->forward(normed),
+                                         heads_, /*causal=*/true);
+  const auto hidden = x + out_proj_->forward(seen);
+  return hidden + fc2_->forward(activate(fc1_->forward(norm2_->forward(hidden)), activation_));
+}
+
+ClipTextModel::ClipTextModel(const ClipTextConfig& config, const torch::TensorOptions& options) : config_(config) {
+  const int64_t width = config.hidden_size;
+  if (config.num_attention_heads < 1 || width % config.num_attention_heads != 0)
+    throw InvalidArgument(message("CLIPTextModel config: \"num_attention_heads\" ", config.num_attention_heads,
+                                  " does not divide \"hidden_size\" ", width, ". Fix: correct config.json"));
+  token_embedding_ = make_at<Embedding>(*this, "text_model.embeddings.token_embedding", config.vocab_size, width, options);
+  position_embedding_ =
+      make_at<Embedding>(*this, "text_model.embeddings.position_embedding", config.max_position_embeddings, width, options);
+  for (int64_t i = 0; i < config.num_hidden_layers; ++i)
+    layers_.push_back(make_at<ClipTextLayer>(*this, message("text_model.encoder.layers.", i), config, options));
+  final_layer_norm_ = make_at<LayerNorm>(*this, "text_model.final_layer_norm", width, config.layer_norm_eps, options);
+}
+
+torch::Tensor ClipTextModel::forward(const torch::Tensor& input_ids) const {
+  if (input_ids.dim() != 2 || input_ids.size(1) < 1 || input_ids.size(1) > config_.max_position_embeddings)
+    throw InvalidArgument(message("CLIPTextModel: input_ids have the wrong shape (expected [B, 1 to ",
+                                  config_.max_position_embeddings, "], got ", input_ids.sizes(),
+                                  "). Fix: truncate the tokens to the model's length"));
+  if (input_ids.numel() > 0 &&
+      (input_ids.min().item<int64_t>() < 0 || input_ids.max().item<int64_t>() >= config_.vocab_size))
+    throw InvalidArgument(message("CLIPTextModel: a token id is outside the vocabulary (expected 0 to ",
+                                  config_.vocab_size - 1, "). Fix: use the tokenizer that belongs to this model"));
+  // The position table is [max, width]; broadcasting its first T rows over the batch.
+  auto x = token_embedding_->forward(input_ids) + position_embedding_->weight.narrow(0, 0, input_ids.size(1));
+  for (const auto& layer : layers_) x = layer->forward(x);
+  return final_layer_norm_->forward(x);
+}
+
+}  // namespace sara

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "sara/layers/embedding.h"
+#include "sara/layers/linear.h"
+#include "sara/layers/norm.h"
+#include "sara/models/clip_text_config.h"
+
+#include <torch/torch.h>
+
+#include <memory>
+#include <vector>
+
+namespace sara {
+
+// x += out_proj(causal attention(layer_norm1(x))); x += fc2(activation(fc1(layer_norm2(x)))). All biases present.
+class ClipTextLayer : public torch::nn::Module {
+ public:
+  ClipTextLayer(const ClipTextConfig& config, const torch::TensorOptions& options);
+  torch::Tensor forward(const torch::Tensor& x) const;  // [B, T, hidden_size]
+
+ private:
+  int64_t heads_;
+  Activation activation_;
+  std::shared_ptr<LayerNorm> norm1_, norm2_;
+  std::shared_ptr<Linear> q_proj_, k_proj_, v_proj_, out_proj_, fc1_, fc2_;
+};
+
+// The text encoder of Stable Diffusion 1.x and 2.x. Parameter names equal those of the published checkpoints, with
+// `text_model.` in front. The memory of the parameters is not initialised.
+class ClipTextModel : public torch::nn::Module {
+ public:
+  // Throws InvalidArgument unless num_attention_heads divides hidden_size.
+  explicit ClipTextModel(const ClipTextConfig& config, const torch::TensorOptions& options = {});
+
+  // input_ids [B, T] int64, T ≤ max_position_embeddings -> the last hidden state after the final norm, [B, T, hidden_size].
+  // No padding mask, as the published pipelines. Throws InvalidArgument when an id is outside the vocabulary or T too long.
+  torch::Tensor forward(const torch::Tensor& input_ids) const;
+
+  const ClipTextConfig& config() const { return config_; }
+
+ private:
+  ClipTextConfig config_;
+  std::shared_ptr<Embedding> token_embedding_, position_embedding_;
+  std::vector<std::shared_ptr<ClipTextLayer>> layers_;
+  std::shared_ptr<LayerNorm> final_layer_norm_;
+};
+
+}  // namespace sara

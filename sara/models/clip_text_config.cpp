@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/models/clip_text_config.h"
+
+#include "sara/models/config_reader.h"
+
+#include <string>
+#include <vector>
+
+namespace sara {
+
+ClipTextConfig ClipTextConfig::from_json(const Json& json) {
+  const ConfigReader read(json, "CLIPTextModel");
+  read.only("hidden_act", {"quick_gelu", "gelu"});
+  read.only("attention_dropout", {0});
+  read.only("model_type", {"clip_text_model"});
+  ClipTextConfig c;
+  c.source = json;
+  c.vocab_size = read.integer("vocab_size", c.vocab_size);
+  c.hidden_size = read.integer("hidden_size", c.hidden_size);
+  c.intermediate_size = read.integer("intermediate_size", c.intermediate_size);
+  c.num_hidden_layers = read.integer("num_hidden_layers", c.num_hidden_layers);
+  c.num_attention_heads = read.integer("num_attention_heads", c.num_attention_heads);
+  c.max_position_embeddings = read.integer("max_position_embeddings", c.max_position_embeddings);
+  c.hidden_act = read.text("hidden_act", "quick_gelu") == "gelu" ? Activation::gelu : Activation::quick_gelu;
+  c.layer_norm_eps = read.real("layer_norm_eps", c.layer_norm_eps);
+  c.initializer_factor = read.real("initializer_factor", c.initializer_factor);
+  return c;
+}
+
+Json ClipTextConfig::to_json() const {
+  Json json = source;
+  if (!json.contains("architectures")) json["architectures"] = std::vector<std::string>{"CLIPTextModel"};
+  json["model_type"] = "clip_text_model";
+  json["vocab_size"] = vocab_size;
+  json["hidden_size"] = hidden_size;
+  json["intermediate_size"] = intermediate_size;
+  json["num_hidden_layers"] = num_hidden_layers;
+  json["num_attention_heads"] = num_attention_heads;
+  json["max_position_embeddings"] = max_position_embeddings;
+  json["hidden_act"] = hidden_act == Activation::gelu ? "gelu" : "quick_gelu";
+  json["layer_norm_eps"] = layer_norm_eps;
+  json["initializer_factor"] = initializer_factor;
+  return json;
+}
+
+}  // namespace sara

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/models/unet.h"
+
+#include "sara/base/error.h"
+#include "sara/base/message.h"
+#include "sara/layers/register_path.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace sara {
+namespace {
+
+UNetBlockOptions block_options(const UNetConfig& config, size_t level, bool attention) {
+  const int64_t channels = config.block_out_channels[level];
+  UNetBlockOptions options{.in = channels,
+                           .out = channels,
+                           .layers = config.layers_per_block[level],
+                           .time_channels = 4 * config.block_out_channels[0],
+                           .norm_groups = config.norm_num_groups,
+                           .norm_eps = config.norm_eps,
+                           .transformer = {}};
+  if (attention)
+    options.transformer = TransformerOptions{.channels = channels,
+                                             .heads = config.heads[level],
+                                             .layers = config.transformer_layers_per_block[level],
+                                             .cross_attention_dim = config.cross_attention_dim,
+                                             .norm_groups = config.norm_num_groups,
+                                             .linear_projection = config.use_linear_projection,
+                                             .upcast_attention = config.upcast_attention};
+  return options;
+}
+
+UNetConfig checked(const UNetConfig& config) {
+  config.check();
+  return config;
+}
+
+}  // namespace
+
+UNet2DConditionModel::UNet2DConditionModel(const UNetConfig& given, const torch::TensorOptions& options)
+    : config_(checked(given)) {
+  const auto& channels = config_.block_out_channels;
+  const size_t levels = channels.size();
+  const auto same_size = [](int64_t in, int64_t out, int64_t kernel) {
+    return Conv2d::Shape{.in = in, .out = out, .kernel = kernel, .padding = (kernel - 1) / 2};
+  };
+  conv_in_ = make_at<Conv2d>(*this, "conv_in", same_size(config_.in_channels, channels[0], config_.conv_in_kernel), options);
+  time_embedding_ = make_at<TimestepEmbedding>(*this, "time_embedding", channels[0], 4 * channels[0], options);
+  for (size_t level = 0; level < levels; ++level) {
+    auto block = block_options(config_, level, config_.down_block_types[level] == "CrossAttnDownBlock2D");
+    block.in = channels[level == 0 ? 0 : level - 1];
+    const auto padding = level + 1 < levels ? std::optional<int64_t>(config_.downsample_padding) : std::nullopt;
+    down_blocks_.push_back(make_at<UNetDownBlock>(*this, message("down_blocks.", level), block, padding, options));
+  }
+  mid_block_ = make_at<UNetMidBlock>(*this, "mid_block", block_options(config_, levels - 1, true), options);
+  for (size_t i = 0; i < levels; ++i) {
+    const size_t level = levels - 1 - i;
+    auto block = block_options(config_, level, config_.up_block_types[i] == "CrossAttnUpBlock2D");
+    block.in = channels[std::min(level + 1, levels - 1)];
+    block.layers += 1;
+    const int64_t last_skip = channels[level == 0 ? 0 : level - 1];
+    up_blocks_.push_back(make_at<UNetUpBlock>(*this, message("up_blocks.", i), block, last_skip, level > 0, options));
+  }
+  norm_out_ = make_at<GroupNorm>(*this, "conv_norm_out", config_.norm_num_groups, channels[0], config_.norm_eps, options);
+  conv_out_ = make_at<Conv2d>(*this, "conv_out", same_size(channels[0], config_.out_channels, config_.conv_out_kernel), options);
+}
+
+void UNet2DConditionModel::check_inputs(const torch::Tensor& sample, const torch::Tensor& timestep,
+                                        const torch::Tensor& text) const {
+  const auto fail = [](const char* what, const std::string& expected, const torch::Tensor& got) {
+    throw InvalidArgument(message("UNet2DConditionModel: ", what, " has the wrong shape (expected ", expected, ", got ",
+                                  got.sizes(), "). Fix: match the model's config.json"));
+  };
+  if (sample.dim() != 4 || sample.size(1) != config_.in_channels)
+    fail("sample", message("[B, ", config_.in_channels, ", H, W]"), sample);
+  if (timestep.dim() != 1 || timestep.size(0) != sample.size(0)) fail("timestep", message("[", sample.size(0), "]"), timestep);
+  if (text.dim() != 3 || text.size(0) != sample.size(0) || text.size(2) != config_.cross_attention_dim)
+    fail("encoder_hidden_states", message("[", sample.size(0), ", T, ", config_.cross_attention_dim, "]"), text);
+}
+
+torch::Tensor UNet2DConditionModel::forward(const torch::Tensor& sample, const torch::Tensor& timestep,
+                                            const torch::Tensor& encoder_hidden_states) const {
+  check_inputs(sample, timestep, encoder_hidden_states);
+  const SinusoidOptions sinusoid{config_.block_out_channels[0], config_.flip_sin_to_cos, config_.freq_shift};
+  const auto time = time_embedding_->forward(sinusoids(timestep, sinusoid).to(sample.scalar_type()));
+  const UNetConditions conditions{at::silu(time), encoder_hidden_states};
+
+  auto x = conv_in_->forward(config_.center_input_sample ? 2 * sample - 1 : sample);
+  std::vector<torch::Tensor> skips{x};
+  for (const auto& block : down_blocks_) x = block->forward(std::move(x), conditions, skips);
+  x = mid_block_->forward(x, conditions);
+  for (const auto& block : up_blocks_) x = block->forward(std::move(x), conditions, skips);
+  return conv_out_->forward(at::silu(norm_out_->forward(x)));
+}
+
+}  // namespace sara
