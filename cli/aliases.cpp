@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/aliases.h"
+
+#include <algorithm>
+
+namespace sara::cli {
+namespace {
+
+struct Alias {
+  const char* name;
+  std::vector<std::string> targets;
+};
+
+const std::vector<Alias> kAliases = {
+    {"pretrained_model_name_or_path", {"model"}},
+    {"train_data_dir", {"data"}},
+    {"output_dir", {"output"}},
+    {"max_train_steps", {"steps"}},
+    {"train_batch_size", {"batch_size"}},
+    {"sample_batch_size", {"batch_size"}},
+    {"lr", {"learning_rate"}},
+    {"learning_rate", {"lr"}},
+    {"lr_scheduler", {"lr_schedule", "lr_curve", "schedule"}},
+    {"lr_warmup_steps", {"warmup_steps", "warmup"}},
+    {"gradient_accumulation_steps", {"accumulation", "accumulation_steps", "gradient_accumulation"}},
+    {"mixed_precision", {"precision"}},
+    {"adam_beta1", {"beta1"}},
+    {"adam_beta2", {"beta2"}},
+    {"adam_weight_decay", {"weight_decay"}},
+    {"adam_epsilon", {"epsilon", "eps"}},
+    {"max_grad_norm", {"clip", "clip_norm", "grad_clip"}},
+    {"checkpointing_steps", {"save_every", "checkpoint_every"}},
+    {"caption_dropout_rate", {"caption_dropout"}},
+    {"min_snr_gamma", {"snr_gamma"}},
+    {"flip_aug", {"random_flip", "flip"}},
+    {"random_flip", {"flip"}},
+    {"image_interpolation_mode", {"interpolation", "filter"}},
+    {"validation_prompts", {"sample_prompts"}},
+    {"validation_prompt", {"sample_prompts"}},
+    {"validation_steps", {"sample_every"}},
+    {"num_inference_steps", {"steps"}},
+    {"guidance_scale", {"guidance"}},
+    {"num_images_per_prompt", {"num_images"}},
+    {"scheduler", {"sampler"}},
+};
+
+struct Unsupported {
+  const char* name;
+  const char* reason;
+};
+
+const char* const kLater = "this version does not have it. Fix: leave the flag out";
+const char* const kNoDownload = "nothing is downloaded here. Fix: fetch the files first and give their folder";
+const char* const kNoUpload = "nothing is uploaded here. Fix: leave the flag out and upload the output folder yourself";
+
+const std::vector<Unsupported> kUnsupported = {
+    {"use_8bit_adam", "the optimizer's state exists only for the selected weights and is small already. Fix: leave the flag out"},
+    {"optimizer", "the optimizer is AdamW. Fix: leave the flag out"},
+    {"enable_xformers_memory_efficient_attention", "attention is memory-efficient without it. Fix: leave the flag out"},
+    {"set_grads_to_none", "gradients are always freed at once. Fix: leave the flag out"},
+    {"push_to_hub", kNoUpload},
+    {"hub_token", kNoUpload},
+    {"hub_model_id", kNoUpload},
+    {"dataset_name", kNoDownload},
+    {"dataset_config_name", kNoDownload},
+    {"revision", kNoDownload},
+    {"non_ema_revision", kNoDownload},
+    {"cache_dir", kNoDownload},
+    {"resume_from_checkpoint", kLater},
+    {"checkpoints_total_limit", kLater},
+    {"num_train_epochs", "the length of a run is counted in optimizer steps. Fix: use --steps"},
+    {"scale_lr", "the learning rate is taken as given. Fix: use --learning-rate with the scaled number"},
+    {"local_rank", "training in several processes is not in this version. Fix: leave the flag out"},
+    {"allow_tf32", kLater},
+    {"gradient_checkpointing", kLater},
+    {"use_ema", kLater},
+    {"offload_ema", kLater},
+    {"foreach_ema", kLater},
+    {"noise_offset", kLater},
+    {"offset_noise", kLater},
+    {"input_perturbation", kLater},
+    {"snr_gamma", kLater},
+    {"min_snr_gamma", kLater},
+    {"dream_training", kLater},
+    {"dream_detail_preservation", kLater},
+    {"prediction_type", "the prediction type is read from the model's scheduler_config.json. Fix: leave the flag out"},
+    {"variant", "weights are found in the model's folder by name. Fix: leave the flag out"},
+    {"max_train_samples", kLater},
+    {"dataloader_num_workers", "images are read once and cached as latents. Fix: leave the flag out"},
+    {"image_column", kLater},
+    {"logging_dir", "logs go to the output folder. Fix: leave the flag out"},
+    {"report_to", "metrics go to metrics.jsonl in the output folder. Fix: leave the flag out"},
+    {"tracker_project_name", kLater},
+    {"validation_epochs", "samples are counted in steps. Fix: use --sample-every"},
+    {"rank", "a rank belongs to LoRA. Fix: use --budget or --threshold"},
+    {"network_dim", "a rank belongs to LoRA. Fix: use --budget or --threshold"},
+    {"network_alpha", "an alpha belongs to LoRA. Fix: leave the flag out"},
+    {"lora_dropout", "it belongs to LoRA. Fix: leave the flag out"},
+    {"use_dora", "it belongs to LoRA. Fix: leave the flag out"},
+    {"instance_data_dir", "DreamBooth is not in this version. Fix: use --data with captions"},
+    {"instance_prompt", "DreamBooth is not in this version. Fix: use --caption"},
+    {"class_data_dir", kLater},
+    {"class_prompt", kLater},
+    {"with_prior_preservation", kLater},
+    {"prior_loss_weight", kLater},
+    {"num_class_images", kLater},
+    {"train_text_encoder", kLater},
+    {"enable_bucket", kLater},
+    {"reg_data_dir", kLater},
+    {"dataset_config", kLater},
+    {"shuffle_caption", kLater},
+    {"keep_tokens", kLater},
+    {"clip_skip", kLater},
+    {"zero_terminal_snr", "the model's scheduler_config.json says it (rescale_betas_zero_snr). Fix: leave the flag out"},
+    {"cache_latents", "latents are always cached. Fix: leave the flag out"},
+    {"cache_latents_to_disk", "latents are always cached on disk. Fix: leave the flag out"},
+    {"cache_text_encoder_outputs", "text embeddings are always cached. Fix: leave the flag out"},
+    {"guidance_rescale", kLater},
+    {"num_frames", "video is not in this version. Fix: leave the flag out"},
+};
+
+}  // namespace
+
+std::vector<std::string> alias_targets(const std::string& name) {
+  for (const auto& alias : kAliases) {
+    if (name == alias.name) return alias.targets;
+  }
+  return {};
+}
+
+std::string alias_value(const std::string& name, const std::string& value) {
+  return name == "mixed_precision" && value == "no" ? "fp32" : value;
+}
+
+std::optional<std::string> unsupported_reason(const std::string& name) {
+  for (const auto& flag : kUnsupported) {
+    if (name == flag.name) return flag.reason;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> aliases_of(const std::string& field) {
+  std::vector<std::string> out;
+  for (const auto& alias : kAliases) {
+    if (std::find(alias.targets.begin(), alias.targets.end(), field) != alias.targets.end()) out.push_back(alias.name);
+  }
+  return out;
+}
+
+}  // namespace sara::cli

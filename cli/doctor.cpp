@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <torch/version.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "cli/output.h"
+#include "cli/verbs.h"
+
+namespace sara::cli {
+namespace {
+
+struct DoctorOptions {
+  bool json = false;
+  template <class V>
+  void visit(V&& v) {
+    v("json", json, "Print one JSON object");
+  }
+};
+
+Json findings() {
+  const double gib = 1024.0 * 1024.0 * 1024.0;
+  const double memory = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGE_SIZE)) / gib;
+  Json out;
+  out["sara"] = SARA_VERSION;
+  out["commit"] = SARA_COMMIT;
+  out["torch"] = TORCH_VERSION;
+  out["cpu_capability"] = at::get_cpu_capability();
+  out["threads"] = at::get_num_threads();
+  out["cores"] = sysconf(_SC_NPROCESSORS_ONLN);
+  out["memory_gib"] = std::round(memory * 10) / 10;
+  out["cuda_build"] = at::Context::hasCUDA();
+  out["cuda_devices"] = at::Context::hasCUDA() ? int(at::detail::getCUDAHooks().deviceCount()) : 0;
+  const std::string model = std::string(SARA_MODELS_DIR) + "/mini-sd";
+  out["default_model"] = std::filesystem::exists(model + "/model_index.json") ? model : "missing: " + model;
+  return out;
+}
+
+}  // namespace
+
+Command doctor_command() {
+  auto options = std::make_shared<DoctorOptions>();
+  Command command("doctor", "Show what sara finds on this machine");
+  command.example("sara doctor").add(*options).on_run([options](const Command&) {
+    const Json found = findings();
+    if (options->json) return print(found.dump(2) + "\n");
+    for (const auto& [key, value] : found.items()) {
+      print(key + ": " + (value.is_string() ? value.get<std::string>() : value.dump()) + "\n");
+    }
+  });
+  return command;
+}
+
+}  // namespace sara::cli

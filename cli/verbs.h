@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "cli/command.h"
+
+namespace sara::cli {
+
+// One function per verb, each in its own file.
+Command config_command();
+Command doctor_command();
+
+// All of them, in the order of `sara --help`.
+std::vector<Command> all_commands();
+
+}  // namespace sara::cli
