@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "sara/methods/registry.h"
+
+namespace sara {
+
+// Full fine-tuning: plain AdamW on every weight in scope. Weights stored in bf16 or fp16 are trained on fp32 master
+// copies and rounded after each step. save() writes the changed weights in their storage dtype.
+class FullMethod : public Method {
+ public:
+  FullMethod(const NamedTensors& trainable, const MethodOptions& options, int64_t total_steps);
+
+  std::string name() const override { return "full"; }
+  int64_t trained() const override;
+  double default_lr() const override { return 1e-5; }  // the usual rate of full fine-tuning of Stable Diffusion
+  StepReport step(int64_t t, double lr) override;
+  void save(const std::string& path, const std::map<std::string, std::string>& metadata) const override;
+  Json summary() const override;
+
+ private:
+  MethodOptions options_;
+  NamedTensors scope_;
+  std::vector<torch::Tensor> masters_, exp_avgs_, exp_avg_sqs_;  // fp32; the master of an fp32 weight is the weight
+  int64_t updates_ = 0;
+};
+
+}  // namespace sara

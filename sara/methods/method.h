@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "sara/files/json.h"
+#include "sara/optim/step_report.h"
+
+namespace sara {
+
+// A way to train a model: it owns what is trained, takes the optimizer steps and writes the result. The trainer knows
+// this interface and no method.
+class Method {
+ public:
+  virtual ~Method() = default;
+  virtual std::string name() const = 0;
+  virtual int64_t trained() const = 0;     // how many weights are trained
+  virtual double default_lr() const = 0;   // when no rate is given; may throw InvalidArgument to ask for one
+
+  // Optimizer step t = 1..T at this rate, on the gradient gathered since the last step; the loss was scaled so that
+  // it is already the mean over accumulated batches. The gradient is used up. A gradient with NaN or infinite
+  // entries changes no weight and no state (report.skipped).
+  virtual StepReport step(int64_t t, double lr) = 0;
+
+  // Writes the result to one .safetensors file with this metadata and the method's own. Checks that frozen weights have
+  // not moved.
+  virtual void save(const std::string& path, const std::map<std::string, std::string>& metadata) const = 0;
+
+  virtual Json summary() const = 0;  // the method's lines of the report
+};
+
+}  // namespace sara

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "sara/sparse/values.h"
+
+namespace sara {
+
+// Unstructural backpropagation (Sec. 4.4, Eq. 7-8) for any module: after autograd has finished the gradient of a leaf
+// weight, a hook adds its selected entries to the compact gradient and frees the dense one at once, so that at no time
+// more than the dense gradient of one weight exists. Backward passes add up until Values::clear_gradient_().
+//
+// Weights of the scope with nothing active are set to requires_grad = false and get no gradient computed at all.
+// The hooks leave with this object, which must not outlive `values`.
+class Capture {
+ public:
+  Capture(Values& values, const NamedTensors& scope);
+  ~Capture();
+  Capture(const Capture&) = delete;
+  Capture& operator=(const Capture&) = delete;
+
+  // Looks again which weights have something active; call after Values::reselect_(). When nothing is active anywhere,
+  // the flags stay, so that a last backward pass still finds a graph.
+  void refresh();
+
+ private:
+  Values& values_;
+};
+
+}  // namespace sara

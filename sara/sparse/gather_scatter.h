@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <torch/types.h>
+
+namespace sara {
+
+// Between a dense tensor and compact values at sorted flat indices (int32 or int64, [n], positions in the contiguous
+// tensor; any strides are honoured without copying the dense tensor). dense: fp32, bf16 or fp16; compact: fp32.
+
+// compact[k] = dense[indices[k]].
+torch::Tensor gather(const torch::Tensor& dense, const torch::Tensor& indices);
+
+// compact[k] += dense[indices[k]].
+void gather_add_(const torch::Tensor& compact, const torch::Tensor& dense, const torch::Tensor& indices);
+
+// dense[indices[k]] = compact[k], rounded to nearest even in dense's dtype. compact may also have dense's own dtype:
+// then bits are copied.
+void scatter_(const torch::Tensor& dense, const torch::Tensor& indices, const torch::Tensor& compact);
+
+}  // namespace sara

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/sparse/values.h"
+
+#include "sara/base/error.h"
+#include "sara/base/hash.h"
+#include "sara/sparse/gather_scatter.h"
+#include "sara/sparse/magnitude.h"
+
+namespace sara {
+
+std::string tensor_hash(const torch::Tensor& tensor) {
+  const torch::Tensor bytes = tensor.detach().cpu().contiguous();
+  Hasher hasher;
+  hasher.update(bytes.const_data_ptr(), bytes.nbytes());
+  return hasher.hex();
+}
+
+Values::Values(const Mask& mask) {
+  torch::Device device = torch::kCPU;
+  for (auto entry = mask.rbegin(); entry != mask.rend(); ++entry) {
+    scope_.emplace_back(entry->name, entry->weight);
+    base_hashes_[entry->name] = tensor_hash(entry->weight);
+    if (entry->indices.numel() == 0) continue;
+    slots_.push_back({entry->name, entry->weight, entry->indices, selected_, selected_ + entry->indices.numel()});
+    selected_ += entry->indices.numel();
+    device = entry->weight.device();
+  }
+  retired_.resize(slots_.size());
+  values_ = torch::empty({selected_}, torch::TensorOptions(device).dtype(torch::kFloat));
+  for (const Slot& slot : slots_) span(values_, slot).copy_(gather(slot.weight, slot.indices));
+  base_ = values_.clone();
+  gradient_ = torch::zeros_like(values_);
+  exp_avg_ = torch::zeros_like(values_);
+  exp_avg_sq_ = torch::zeros_like(values_);
+}
+
+int64_t Values::below(double threshold) const {
+  int64_t count = indices_below(values_, threshold).numel();
+  for (const Retired& retired : retired_)
+    if (retired.values.defined()) count += indices_below(retired.values, threshold).numel();
+  return count;
+}
+
+void Values::gather_gradient_(size_t slot, const torch::Tensor& dense) {
+  gather_add_(span(gradient_, slots_[slot]), dense, slots_[slot].indices);
+}
+
+void Values::scatter_() const {
+  for (const Slot& slot : slots_) sara::scatter_(slot.weight, slot.indices, span(values_, slot));
+}
+
+void Values::reselect_(double threshold) {
+  std::vector<torch::Tensor> kept;  // positions in the flat buffers
+  int64_t begin = 0;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    Slot& slot = slots_[i];
+    const torch::Tensor values = span(values_, slot), base = span(base_, slot);
+    const torch::Tensor stay = indices_below(values, threshold).to(torch::kLong);
+    const torch::Tensor leaves = torch::ones({values.numel()}, stay.options().dtype(torch::kBool)).index_fill_(0, stay, false);
+    const torch::Tensor leave = leaves.nonzero().view(-1);
+    const auto append = [&leave](torch::Tensor& to, const torch::Tensor& from) {
+      const torch::Tensor more = from.index_select(0, leave);
+      to = to.defined() ? torch::cat({to, more}) : more;
+    };
+    append(retired_[i].indices, slot.indices);
+    append(retired_[i].values, values);
+    append(retired_[i].base, base);
+    kept.push_back(stay + slot.begin);
+    slot.indices = slot.indices.index_select(0, stay);
+    slot.begin = std::exchange(begin, begin + stay.numel());
+    slot.end = begin;
+  }
+  if (kept.empty()) return;
+  const torch::Tensor survivors = torch::cat(kept);
+  for (torch::Tensor* buffer : {&values_, &gradient_, &exp_avg_, &exp_avg_sq_, &base_})
+    *buffer = buffer->index_select(0, survivors);
+}
+
+std::vector<Learned> Values::learned() const {
+  std::vector<Learned> out;
+  for (size_t i = slots_.size(); i-- > 0;) {
+    const Slot& slot = slots_[i];
+    Learned learned{slot.name, slot.weight, slot.indices, span(values_, slot), span(base_, slot)};
+    if (const Retired& retired = retired_[i]; retired.indices.defined()) {
+      const torch::Tensor indices = torch::cat({learned.indices, retired.indices}), order = indices.argsort();
+      learned.indices = indices.index_select(0, order);
+      learned.values = torch::cat({learned.values, retired.values}).index_select(0, order);
+      learned.base = torch::cat({learned.base, retired.base}).index_select(0, order);
+    }
+    out.push_back(std::move(learned));
+  }
+  return out;
+}
+
+void Values::verify_frozen() const {
+  std::map<std::string, Learned> learned;
+  for (Learned& item : this->learned()) learned.emplace(item.name, std::move(item));
+  for (const auto& [name, weight] : scope_) {
+    torch::Tensor restored = weight.detach();
+    if (const auto item = learned.find(name); item != learned.end()) {
+      restored = restored.clone();  // one tensor at a time
+      sara::scatter_(restored, item->second.indices, item->second.base);
+    }
+    SARA_CHECK(tensor_hash(restored) == base_hashes_.at(name), "frozen weights of ", name, " have moved");
+  }
+}
+
+}  // namespace sara
