@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <torch/torch.h>
+
+#include "sara/tokenizers/clip.h"
+#include "tests/parity/probe/probe.h"
+
+// config: folder. tensors: text (uint8, all captions one after another) and ends (int64, where each ends).
+SARA_PROBE(tokenizer) {
+  const sara::ClipTokenizer tokenizer(in.config.at("folder").get<std::string>());
+  const auto text = in.tensors.at("text").contiguous(), ends = in.tensors.at("ends").contiguous();
+  const auto ids = torch::empty({ends.numel(), tokenizer.max_length()}, torch::kInt64);
+  const auto lengths = torch::empty({ends.numel()}, torch::kInt64), truncated = torch::empty({ends.numel()}, torch::kBool);
+  int64_t begin = 0;
+  for (int64_t i = 0; i < ends.numel(); ++i) {
+    const int64_t end = ends.data_ptr<int64_t>()[i];
+    const auto encoding = tokenizer.encode({reinterpret_cast<const char*>(text.data_ptr<uint8_t>()) + begin, size_t(end - begin)});
+    std::copy(encoding.ids.begin(), encoding.ids.end(), ids.data_ptr<int64_t>() + i * tokenizer.max_length());
+    lengths.data_ptr<int64_t>()[i] = encoding.length;
+    truncated.data_ptr<bool>()[i] = encoding.truncated;
+    begin = end;
+  }
+  out["ids"] = ids;
+  out["lengths"] = lengths;
+  out["truncated"] = truncated;
+}
