@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/optim/adamw.h"
 
+#include <chrono>
 #include <cmath>
 
 #include "sara/base/error.h"
@@ -46,8 +47,10 @@ StepReport AdamW::step(int64_t t, double lr) {
   torch::NoGradGuard no_grad;
   steps_ = t;
   StepReport report;
+  const auto rank_start = std::chrono::steady_clock::now();
   report.rank_loss = add_rank_gradient_(values_, t, {options_.lambda_rank(), options_.rank_mode(), options_.rank_layers(),
                                                      options_.rank_reduction(), static_cast<uint64_t>(options_.seed())});
+  report.rank_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - rank_start).count();
   report.grad_norm = global_norm(values_.gradient());
   report.skipped = !std::isfinite(report.grad_norm);
   if (!report.skipped) {

@@ -11,6 +11,7 @@ struct StepReport {
   double rank_loss = 0;     // lambda_rank x the loss of the matrices used at this step
   int64_t active = 0;       // weights trained after this step
   bool reselected = false;
+  double rank_seconds = 0;  // time spent on the rank term
   bool skipped = false;     // the gradient was not finite: weights and moments untouched
 };
 

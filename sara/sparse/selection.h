@@ -12,8 +12,8 @@ constexpr double kDefaultThreshold = 2e-3;  // about 50M weights of SD 1.5, the 
 
 // What to select: below a threshold, or as many as a budget says (see threshold.h); neither means kDefaultThreshold.
 struct SelectionRequest {
-  std::optional<double> threshold;
-  std::optional<std::string> budget;
+  std::optional<double> threshold = std::nullopt;
+  std::optional<std::string> budget = std::nullopt;
   bool force = false;  // accept a selection of nothing or of more than half
 };
 

@@ -61,7 +61,7 @@ int64_t parse_budget(const std::string& budget, int64_t total) {
     refuse("not a number");
   }
   const std::string unit = budget.substr(used);
-  if (unit == "%") number *= static_cast<double>(total) / 100;
+  if (unit == "%") number = number * static_cast<double>(total) / 100;
   else if (unit == "k" || unit == "K") number *= 1e3;
   else if (unit == "m" || unit == "M") number *= 1e6;
   else if (unit == "b" || unit == "B") number *= 1e9;
