@@ -5,7 +5,6 @@
 
 #include "sara/base/error.h"
 #include "sara/base/hash.h"
-#include "sara/files/atomic_file.h"
 #include "sara/weights/load_weights.h"
 
 namespace sara {
@@ -45,6 +44,12 @@ ModelFolder::ModelFolder(std::string path) : path_(std::move(path)) {
 
 std::string ModelFolder::family() const { return component_config("unet").value("use_linear_projection", false) ? "sd2" : "sd1"; }
 
+int64_t ModelFolder::resolution() const {
+  const auto size = UNetConfig::from_json(component_config("unet")).sample_size;
+  if (!size) throw InvalidArgument(message(component_path("unet"), ": the config has no sample_size. Fix: add --resolution"));
+  return *size * VaeConfig::from_json(component_config("vae")).factor();
+}
+
 std::string ModelFolder::component_path(const std::string& name) const { return (fs::path(path_) / name).string(); }
 
 Json ModelFolder::component_config(const std::string& name) const {
@@ -53,7 +58,14 @@ Json ModelFolder::component_config(const std::string& name) const {
 
 std::string ModelFolder::component_hash(const std::string& name) const {
   Hasher hasher;
-  for (const auto& path : WeightFiles(component_path(name)).paths()) hasher.update(read_file(path));
+  const WeightFiles files(component_path(name));
+  std::vector<char> bytes;
+  for (const auto& [reader, info] : files.entries()) {
+    bytes.resize(info->bytes());
+    reader->read(*info, bytes.data());
+    hasher.update(info->name);
+    hasher.update(bytes.data(), bytes.size());
+  }
   return hasher.hex();
 }
 

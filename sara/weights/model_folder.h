@@ -23,9 +23,12 @@ class ModelFolder {
   // "sd1" (text width 768 or any other, convolution projections) or "sd2" (linear projections).
   std::string family() const;
 
+  // Side in pixels the model was made for: the UNet's sample_size times the autoencoder's factor.
+  int64_t resolution() const;
+
   std::string component_path(const std::string& name) const;
   Json component_config(const std::string& name) const;
-  // XXH3-128 over the weight files of a component: tells cached latents and embeddings of other weights apart.
+  // XXH3-128 over names and bytes of a component's weights: tells cached latents and embeddings of other weights apart.
   std::string component_hash(const std::string& name) const;
 
   void allow_nonfinite() { allow_nonfinite_ = true; }

@@ -62,7 +62,10 @@ WeightFiles::WeightFiles(const std::string& component_folder) : folder_(componen
         return;
       }
       const auto index = folder / (std::string(stem) + ".safetensors.index" + variant + ".json");
-      if (fs::exists(index)) return open_shards(index);
+      if (fs::exists(index)) {
+        open_shards(index);
+        return;
+      }
     }
   }
   for (const char* pickle : {"diffusion_pytorch_model.bin", "pytorch_model.bin"}) {

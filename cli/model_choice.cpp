@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/model_choice.h"
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "sara/base/error.h"
+
+namespace sara::cli {
+
+std::string model_path(const ModelOptions& options) {
+  if (options.model) return *options.model;
+  const char* chosen = std::getenv("SARA_MODELS_DIR");
+  const auto path = std::filesystem::path(chosen ? chosen : SARA_MODELS_DIR) / "mini-sd";
+  if (!std::filesystem::exists(path / "model_index.json")) {
+    throw BadFile(path.string(), "the model that comes with sara is not here. Fix: add --model FOLDER, or set SARA_MODELS_DIR");
+  }
+  return path.string();
+}
+
+}  // namespace sara::cli

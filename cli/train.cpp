@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/config_file.h"
+#include "cli/model_choice.h"
+#include "cli/output.h"
+#include "cli/verbs.h"
+#include "sara/base/error.h"
+#include "sara/train/fine_tune.h"
+
+namespace sara::cli {
+namespace {
+
+struct TrainVerb {
+  ModelOptions model;
+  FineTuneRequest request;
+  struct Output {
+    bool json = false;
+    template <class V>
+    void visit(V&& v) {
+      v("json", json, "Print the summary as one JSON object");
+    }
+  } output;
+};
+
+bool left_at_default(const Command& command, const std::string& name) {
+  for (const auto& field : command.fields()) {
+    if (field.name == name) return field.origin == "default";
+  }
+  return true;
+}
+
+void run_train(TrainVerb& verb, const Command& command) {
+  auto& request = verb.request;
+  request.model = model_path(verb.model);
+  request.allow_nonfinite = verb.model.allow_nonfinite;
+  request.model_resolution = left_at_default(command, "resolution");
+  request.config = command.resolved();
+  request.config_toml = toml_text(request.config);
+  request.config["sara_version"] = SARA_VERSION;
+  const auto summary = fine_tune(request);
+  if (verb.output.json) {
+    print(summary.dump() + "\n");
+  } else {
+    for (const auto& [key, value] : summary.items()) print(key + ": " + (value.is_string() ? value.get<std::string>() : value.dump()) + "\n");
+  }
+  if (summary.contains("stopped")) {
+    throw Error(message("stopped by a signal after step ", summary["steps"].dump(), "; ", summary["result"].get<std::string>(), " is saved in ", request.run.output),
+                summary["stopped"].get<int>());
+  }
+}
+
+}  // namespace
+
+Command train_command() {
+  auto verb = std::make_shared<TrainVerb>();
+  Command command("train", "Fine-tune a model on a folder of images");
+  command.example("sara train --data photos --output run")
+      .example("sara train --model stable-diffusion-v1-5 --data photos --output run --budget 50M --steps 2000")
+      .add(verb->model)
+      .add(verb->request.run, "Run")
+      .add(verb->request.train, "Training")
+      .add(verb->request.method, "Method")
+      .add(verb->request.images, "Images and captions")
+      .add(verb->request.transforms, "Images and captions")
+      .add(verb->output, "Output")
+      .on_run([verb](const Command& self) { run_train(*verb, self); });
+  return command;
+}
+
+}  // namespace sara::cli

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/train/fine_tune.h"
+
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "sara/base/device.h"
+#include "sara/base/error.h"
+#include "sara/base/log.h"
+#include "sara/files/atomic_file.h"
+#include "sara/pipelines/text_to_image.h"
+#include "sara/samplers/scheduler_config.h"
+#include "sara/tokenizers/clip.h"
+#include "sara/train/process_memory.h"
+#include "sara/train/progress.h"
+#include "sara/train/report.h"
+#include "sara/train/run_folder.h"
+#include "sara/train/stop_signal.h"
+#include "sara/train/trainer.h"
+#include "sara/weights/model_folder.h"
+#include "sara/weights/precision.h"
+
+namespace sara {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr int64_t kSpareBytes = 256 << 20;  // adapter, log, samples and report of any model fit well
+
+CacheProgress cache_progress(const char* what) {
+  return [what](int64_t done, int64_t total) { log_progress(message(what, " ", done, "/", total), done == total); };
+}
+
+// Latents and text of every sample; both encoders live only inside.
+TrainingData encode(const FineTuneRequest& request, const ModelFolder& model, const std::vector<Sample>& samples, const TransformOptions& transforms,
+                    c10::Device device) {
+  const torch::NoGradGuard no_grad;
+  TrainingData data;
+  data.transforms = transforms;
+  const std::string folder = request.run.cache.value_or("");
+  {
+    const auto text_encoder = model.load_text_encoder(torch::kFloat, device);
+    const ClipTokenizer tokenizer(model.tokenizer_path());
+    data.text = cache_text(samples, tokenizer, {.folder = folder, .encoder_hash = model.component_hash("text_encoder")},
+                           [&](const torch::Tensor& ids) { return text_encoder->forward(ids.to(device)); }, cache_progress("captions"));
+  }
+  const auto vae = model.load_vae(torch::kFloat, device);
+  data.scaling_factor = vae->config().scaling_factor;
+  data.shift_factor = vae->config().shift_factor.value_or(0.0);
+  data.latents = cache_latents(samples, transforms, {.folder = folder, .encoder_hash = model.component_hash("vae")},
+                               [&](const torch::Tensor& pixels) {
+                                 const auto posterior = vae->encode(pixels.to(device));
+                                 return LatentDistribution{posterior.mean, (0.5 * posterior.logvar).exp()};
+                               },
+                               cache_progress("latents"));
+  return data;
+}
+
+NamedTensors denoiser_tensors(UNet2DConditionModel& unet) {
+  NamedTensors tensors;
+  for (auto& item : unet.named_parameters()) tensors.emplace_back("unet." + item.key(), item.value());
+  return tensors;
+}
+
+// Draws the sample prompts with the denoiser as it stands; the other parts are loaded for this and freed again.
+void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std::shared_ptr<UNet2DConditionModel> unet, const fs::path& folder,
+                  c10::Device device) {
+  if (request.run.sample_prompt.empty()) return;
+  fs::create_directories(folder);
+  TextToImageParts parts;
+  parts.unet = std::move(unet);
+  parts.vae = model.load_vae(torch::kFloat, device);
+  parts.text_encoder = model.load_text_encoder(torch::kFloat, device);
+  parts.tokenizer = std::make_shared<ClipTokenizer>(model.tokenizer_path());
+  parts.scheduler = SchedulerConfig::from_json(model.scheduler_config());
+  GenerateOptions options;
+  options.steps = request.run.sample_steps;
+  options.guidance = request.run.sample_guidance;
+  options.seed = request.method.seed();
+  const auto images = generate_images(parts, request.run.sample_prompt, options);
+  for (size_t i = 0; i < images.size(); ++i) write_png((folder / (std::to_string(i) + ".png")).string(), images[i]);
+}
+
+std::map<std::string, std::string> adapter_metadata(const FineTuneRequest& request, const ModelFolder& model, double lr, int64_t steps) {
+  return {{"base_model", fs::path(model.path()).filename().string()},
+          {"family", model.family()},
+          {"lr", Json(lr).dump()},
+          {"steps", std::to_string(steps)},
+          {"prompt_prefix", request.images.caption_prefix},
+          {"library_version", request.config.value("sara_version", "")},
+          {"config", request.config.dump()}};
+}
+
+double chosen_lr(const Method& method, const MethodOptions& options) { return options.lr() ? *options.lr() : method.default_lr(); }
+
+}  // namespace
+
+Json fine_tune(const FineTuneRequest& request) {
+  const auto device = device_from_name(request.run.device);
+  if (request.run.data.empty()) throw InvalidArgument("data: missing. Fix: add --data FOLDER");
+  if (request.run.output.empty()) throw InvalidArgument("output: missing. Fix: add --output FOLDER");
+  ModelFolder model(request.model);
+  if (request.allow_nonfinite) model.allow_nonfinite();
+  ImageFolderReport image_report;
+  const auto samples = read_image_folder(request.run.data, request.images, &image_report);
+  const RunFolder folder(request.run.output, request.run.overwrite, kSpareBytes);
+  write_file(folder.file("config.toml"), request.config_toml);
+  if (!image_report.skipped.empty()) {
+    std::string lines;
+    for (const auto& [path, reason] : image_report.skipped) lines += path + ": " + reason + "\n";
+    write_file(folder.file("skipped.txt"), lines);
+  }
+
+  auto transforms = request.transforms;
+  if (request.model_resolution) transforms.resolution = model.resolution();
+  const auto data = encode(request, model, samples, transforms, device);
+  const auto unet = model.load_unet(dtype_from_precision(request.train.precision), device);
+  draw_samples(request, model, unet, folder.file("samples/before"), device);
+
+  const auto method = make_method(request.run.method, denoiser_tensors(*unet), request.method, request.train.steps);
+  const double lr = chosen_lr(*method, request.method);
+  const NoiseSchedule schedule(SchedulerConfig::from_json(model.scheduler_config()));
+  log_info(message(request.run.method, ": ", method->trained(), " weights are trained on ", samples.size(), " images at ", transforms.resolution,
+                   " px, learning rate ", lr));
+
+  Progress progress(folder.file("metrics.jsonl"), request.train.steps, request.train.batch_size * request.train.gradient_accumulation_steps);
+  const auto result_path = folder.file(request.run.method == "full" ? "weights.safetensors" : "adapter.safetensors");
+  int64_t last_step = 0;
+  const auto save = [&] { method->save(result_path, adapter_metadata(request, model, lr, last_step)); };
+  int stopped = 0;
+  {
+    const StopSignal signals;
+    Trainer trainer(*unet, *method, schedule, data, request.train, request.method.seed(), lr);
+    try {
+      trainer.run([&](const TrainingStep& step) {
+        last_step = step.step;
+        progress.add(step);
+        return StopSignal::received() == 0;
+      });
+    } catch (const NonFinite&) {
+      save();
+      log_warning(message("the last finite weights are in ", result_path));
+      throw;
+    }
+    save();
+    if (StopSignal::received()) {
+      stopped = StopSignal::exit_code();
+      log_warning(message("stopped after step ", last_step, "; saved ", result_path));
+    }
+  }
+  auto summary = method->summary();
+  summary["steps"] = last_step;
+  summary["images"] = samples.size();
+  summary["resolution"] = transforms.resolution;
+  summary["batch_size"] = request.train.batch_size;
+  summary["precision"] = request.train.precision;
+  summary["lr"] = lr;
+  summary["final_loss"] = progress.smoothed_loss();
+  summary["seconds_per_step"] = progress.median_seconds();
+  summary["training_seconds"] = progress.elapsed();
+  summary["peak_memory_gb"] = double(peak_resident_bytes()) / 1e9;
+  summary["result"] = fs::path(result_path).filename().string();
+  if (stopped) summary["stopped"] = stopped;
+  write_json(folder.file("summary.json"), summary);
+  if (!stopped) draw_samples(request, model, unet, folder.file("samples/after"), device);
+  write_file(folder.file("loss.svg"), loss_chart(progress.losses()));
+  write_file(folder.file("report.html"), report_page(folder.path(), summary, request.config_toml, progress.losses(), request.run.sample_prompt));
+  return summary;
+}
+
+}  // namespace sara

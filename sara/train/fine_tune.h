@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sara/data/image_folder.h"
+#include "sara/data/transforms.h"
+#include "sara/files/json.h"
+#include "sara/methods/registry.h"
+#include "sara/train/train_options.h"
+
+namespace sara {
+
+// Where a run reads and writes, and what it shows.
+struct RunOptions {
+  std::string data;
+  std::string output;
+  bool overwrite = false;
+  std::optional<std::string> cache;
+  std::string device = "auto";
+  std::string method = "sara";
+  std::vector<std::string> sample_prompt;
+  int64_t sample_steps = 30;
+  double sample_guidance = 7.5;
+
+  template <class V>
+  void visit(V&& v) {
+    v("data", data, "Folder of images with captions");
+    v("output", output, "Folder for the results");
+    v("overwrite", overwrite, "Replace what an earlier run left in the output folder");
+    v("cache", cache, "Folder that keeps latents and text embeddings between runs (default: none is kept)");
+    v("device", device, "auto, cpu, cuda or cuda:N");
+    v("method", method, "Training method", one_of({"sara", "full"}));
+    v("sample_prompt", sample_prompt, "Draw this prompt before and after training into samples/ (repeat for more)");
+    v("sample_steps", sample_steps, "Sampler steps of the samples", at_least(1));
+    v("sample_guidance", sample_guidance, "Guidance scale of the samples", at_least(0));
+  }
+};
+
+struct FineTuneRequest {
+  std::string model;  // a folder in diffusers' layout
+  bool allow_nonfinite = false;
+  RunOptions run;
+  TrainOptions train;
+  MethodOptions method;
+  ImageFolderOptions images;
+  TransformOptions transforms;
+  bool model_resolution = true;  // take the model's own resolution instead of transforms.resolution
+  Json config;                   // the resolved configuration, kept in the adapter's metadata
+  std::string config_toml;       // the same as TOML, written into the run folder
+};
+
+// The whole of `sara train`: checks everything the end will need, caches latents and text, frees the encoders, trains the
+// denoiser, and leaves in the output folder: adapter.safetensors (weights.safetensors for `full`), config.toml,
+// metrics.jsonl, samples/, summary.json, loss.svg and report.html. Returns summary.json's content; its key "stopped" is
+// the signal's exit code when SIGINT or SIGTERM ended the run early, after everything was saved.
+Json fine_tune(const FineTuneRequest& request);
+
+}  // namespace sara

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/train/loss.h"
+
+#include <torch/torch.h>
+
+namespace sara {
+
+NoiseDraws draw_noise(at::IntArrayRef shape, int64_t num_timesteps, double noise_offset, double caption_dropout, uint64_t key) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(key);
+  NoiseDraws draws;
+  draws.timesteps = torch::randint(0, num_timesteps, {shape[0]}, generator, torch::kLong);
+  draws.noise = torch::randn(shape, generator, torch::kFloat);
+  draws.posterior_noise = torch::randn(shape, generator, torch::kFloat);
+  draws.dropped = torch::rand({shape[0]}, generator, torch::kFloat) < caption_dropout;
+  const auto offset = torch::randn({shape[0], shape[1], 1, 1}, generator, torch::kFloat);
+  if (noise_offset > 0) draws.noise.add_(offset, noise_offset);
+  return draws;
+}
+
+torch::Tensor snr_weights(const NoiseSchedule& schedule, const torch::Tensor& timesteps, double gamma) {
+  const auto alpha = schedule.alphas_cumprod().index_select(0, timesteps);
+  const auto snr = alpha / (1 - alpha);
+  const auto capped = snr.clamp_max(gamma);
+  const auto& type = schedule.config().prediction_type;
+  if (type == "epsilon") return capped / snr.clamp_min(1e-20);
+  if (type == "v_prediction") return capped / (snr + 1);
+  return capped;
+}
+
+torch::Tensor denoising_loss(const torch::Tensor& predicted, const torch::Tensor& target, const std::optional<torch::Tensor>& weights) {
+  const auto error = (predicted.to(torch::kFloat) - target.to(torch::kFloat)).square();
+  if (!weights) return error.mean();
+  return (error.flatten(1).mean(1) * weights->to(error.device())).mean();
+}
+
+}  // namespace sara

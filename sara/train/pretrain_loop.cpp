@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/train/pretrain_loop.h"
+
+#include <torch/torch.h>
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iomanip>
+
+#include "sara/base/error.h"
+#include "sara/base/log.h"
+#include "sara/base/random.h"
+#include "sara/files/atomic_file.h"
+#include "sara/files/json.h"
+#include "sara/weights/tensor_file.h"
+
+namespace sara {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr int64_t kLogEvery = 50;
+constexpr int kMaxBadSteps = 20;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+}  // namespace
+
+double pretrain_rate(const PretrainOptions& options, int64_t step) {
+  double rate = options.learning_rate;
+  if (step < options.warmup_steps) rate *= double(step + 1) / double(options.warmup_steps);
+  const int64_t left = options.steps - step;
+  if (left < options.cooldown_steps) rate *= double(left) / double(options.cooldown_steps);
+  return rate;
+}
+
+std::vector<int64_t> pretrain_batch(int64_t count, const PretrainOptions& options, int64_t step) {
+  std::vector<int64_t> batch;
+  int64_t held_epoch = -1;
+  std::vector<int64_t> order;
+  for (int64_t i = 0; i < options.batch_size; ++i) {
+    const int64_t position = step * options.batch_size + i, epoch = position / count;
+    if (epoch != held_epoch) {
+      order = permutation(count, stream_key(options.seed, "shuffle", epoch));
+      held_epoch = epoch;
+    }
+    batch.push_back(order[position % count]);
+  }
+  return batch;
+}
+
+PretrainLoop::PretrainLoop(Modules modules, std::string output, const PretrainOptions& options)
+    : modules_(std::move(modules)), output_(std::move(output)), options_(options) {
+  for (auto& [prefix, module] : modules_) {
+    module->train();
+    for (auto& item : module->named_parameters()) {
+      names_.push_back(prefix + "." + item.key());
+      weights_.push_back(item.value().requires_grad_(true));
+    }
+  }
+  DenseAdamWOptions adam;
+  adam.weight_decay = options.weight_decay;
+  optimizer_ = std::make_unique<DenseAdamW>(weights_, adam);
+  for (const auto& value : optimizer_->values()) average_.push_back(value.clone());
+}
+
+void PretrainLoop::update_average() {
+  const torch::NoGradGuard no_grad;
+  const double n = static_cast<double>(optimizer_->steps());
+  const double decay = std::min(options_.ema_decay, (1 + n) / (10 + n));
+  const auto& values = optimizer_->values();
+  for (size_t i = 0; i < average_.size(); ++i) average_[i].lerp_(values[i], 1 - decay);
+}
+
+void PretrainLoop::use_average() {
+  const torch::NoGradGuard no_grad;
+  for (size_t i = 0; i < weights_.size(); ++i) weights_[i].detach().copy_(average_[i]);
+  for (auto& [prefix, module] : modules_) module->eval();
+}
+
+void PretrainLoop::save_state(const std::string& path) const {
+  TensorMap state;
+  optimizer_->save(state, names_);
+  for (size_t i = 0; i < names_.size(); ++i) state[names_[i] + ".average"] = average_[i];
+  save_tensors(path, state);
+}
+
+void PretrainLoop::load_state(const std::string& path) {
+  const auto state = load_tensors(path);
+  optimizer_->load(state, names_);
+  for (size_t i = 0; i < names_.size(); ++i) average_[i].copy_(state.at(names_[i] + ".average"));
+}
+
+void PretrainLoop::run(const std::string& stage, const std::function<torch::Tensor(int64_t)>& loss_at) {
+  const auto state_path = (std::filesystem::path(output_) / (stage + ".state.safetensors")).string();
+  const auto metrics_path = (std::filesystem::path(output_) / (stage + ".metrics.jsonl")).string();
+  if (options_.resume) {
+    if (!std::filesystem::exists(state_path)) throw InvalidArgument(message(state_path, ": no state to resume from. Fix: start without --resume"));
+    load_state(state_path);
+    log_info(message(stage, ": resumed after step ", optimizer_->steps()));
+  } else if (std::filesystem::exists(state_path)) {
+    throw IoError(state_path, "a state is already there. Fix: add --resume, or choose another output folder", EEXIST);
+  }
+  std::ofstream metrics(metrics_path, std::ios::app);
+  const int64_t first = optimizer_->steps();
+  auto last_save = Clock::now(), started = Clock::now(), window_start = Clock::now();
+  double window_loss = 0, window_norm = 0;
+  int64_t window = 0;
+  int bad_steps = 0;
+  for (int64_t step = first; step < options_.steps; ++step) {
+    auto loss = loss_at(step);
+    const double value = loss.item<double>();
+    loss.backward();
+    loss.reset();
+    const double norm = optimizer_->grad_norm();
+    if (!std::isfinite(value) || !std::isfinite(norm)) {
+      optimizer_->clear_gradients();
+      log_warning(message(stage, ": step ", step + 1, " skipped: loss ", value, ", gradient norm ", norm));
+      if (++bad_steps >= kMaxBadSteps) throw NonFinite(message(stage, ": ", bad_steps, " non-finite steps in a row. Fix: lower --learning-rate"));
+      continue;
+    }
+    bad_steps = 0;
+    const double rate = pretrain_rate(options_, step);
+    optimizer_->step(rate, std::min(1.0, options_.max_grad_norm / (norm + 1e-6)));
+    update_average();
+    window_loss += value;
+    window_norm += norm;
+    ++window;
+    const double elapsed = seconds_since(started);
+    const int64_t done = step + 1 - first;
+    std::ostringstream line;
+    line << stage << " " << step + 1 << "/" << options_.steps << std::setprecision(4) << "  loss " << window_loss / window << "  lr " << rate
+         << "  " << std::setprecision(3) << done * options_.batch_size / elapsed << " img/s  ETA "
+         << static_cast<int64_t>((options_.steps - step - 1) * elapsed / done) << " s";
+    log_progress(line.str(), step + 1 == options_.steps, 30);
+    if (window == kLogEvery || step + 1 == options_.steps) {
+      Json entry{{"step", step + 1}, {"loss", window_loss / window}, {"grad_norm", window_norm / window}, {"lr", rate},
+                 {"images_per_s", window * options_.batch_size / seconds_since(window_start)}};
+      metrics << entry.dump() << std::endl;
+      window_loss = window_norm = 0;
+      window = 0;
+      window_start = Clock::now();
+    }
+    if (seconds_since(last_save) > 60 * options_.save_minutes) {
+      save_state(state_path);
+      last_save = Clock::now();
+    }
+  }
+  save_state(state_path);
+}
+
+void save_component(const std::string& folder, const std::string& file, const torch::nn::Module& module, const std::string& config_json,
+                    c10::ScalarType dtype) {
+  std::filesystem::create_directories(folder);
+  TensorMap tensors;
+  for (const auto& item : module.named_parameters()) tensors[item.key()] = item.value().detach().to(dtype);
+  save_tensors((std::filesystem::path(folder) / file).string(), tensors, {{"format", "pt"}});
+  write_file((std::filesystem::path(folder) / "config.json").string(), config_json);
+}
+
+}  // namespace sara

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+namespace sara {
+
+// Resident memory of this process in bytes: now, and the highest since it began (VmRSS and VmHWM of /proc/self/status).
+int64_t resident_bytes();
+int64_t peak_resident_bytes();
+
+// Memory this process may still take: the smaller of what the machine has available and what its control group leaves.
+int64_t available_bytes();
+
+}  // namespace sara

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/train/step_bench.h"
+
+#include <ATen/Parallel.h>
+#include <torch/torch.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "sara/train/live_bytes.h"
+#include "sara/train/loss.h"
+#include "sara/train/process_memory.h"
+
+namespace sara {
+namespace {
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+  return values[values.size() / 2];
+}
+
+class Stopwatch {
+ public:
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double seconds = std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+    return seconds;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+constexpr int64_t kTextTokens = 77;
+
+}  // namespace
+
+Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels_a_latent, const StepBenchOptions& options, MethodOptions method_options) {
+  NamedTensors tensors;
+  for (auto& item : unet->named_parameters()) tensors.emplace_back("unet." + item.key(), item.value());
+  const auto method = make_method(options.method, tensors, method_options, options.warmup + options.steps);
+  const double lr = method_options.lr() ? *method_options.lr() : method->default_lr();
+
+  const auto& config = unet->config();
+  const auto like = tensors.front().second.options().requires_grad(false);
+  const int64_t side = options.resolution / pixels_a_latent;
+  torch::manual_seed(method_options.seed());
+  std::vector<double> forward, backward, optimizer, rank, step_seconds;
+  int64_t saved = 0;
+  for (int64_t step = 1; step <= options.warmup + options.steps; ++step) {
+    const auto sample = torch::randn({options.batch_size, config.in_channels, side, side}).to(like);
+    const auto target = torch::randn({options.batch_size, config.out_channels, side, side}).to(like);
+    const auto context = torch::randn({options.batch_size, kTextTokens, config.cross_attention_dim}).to(like);
+    const auto timesteps = torch::randint(0, 1000, {options.batch_size});
+    Stopwatch watch;
+    torch::Tensor loss;
+    {
+      const LiveBytes live;
+      loss = denoising_loss(unet->forward(sample, timesteps, context), target, {});
+      saved = live.now();
+    }
+    const double forward_s = watch.lap();
+    loss.backward();
+    loss.reset();
+    const double backward_s = watch.lap();
+    const auto report = method->step(step, lr);
+    const double optimizer_s = watch.lap();
+    if (step <= options.warmup) continue;
+    forward.push_back(forward_s);
+    backward.push_back(backward_s);
+    optimizer.push_back(optimizer_s);
+    rank.push_back(report.rank_seconds);
+    step_seconds.push_back(forward_s + backward_s + optimizer_s);
+  }
+  return {{"resolution", options.resolution},
+          {"batch_size", options.batch_size},
+          {"precision", options.precision},
+          {"method", options.method},
+          {"selected", method->trained()},
+          {"threads", at::get_num_threads()},
+          {"forward_s", median(forward)},
+          {"backward_s", median(backward)},
+          {"optimizer_s", median(optimizer)},
+          {"rank_s", median(rank)},
+          {"step_s", median(step_seconds)},
+          {"peak_rss_gb", double(peak_resident_bytes()) / 1e9},
+          {"saved_activation_bytes", saved},
+          {"torch", TORCH_VERSION}};
+}
+
+}  // namespace sara

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "sara/files/json.h"
+#include "sara/methods/registry.h"
+#include "sara/models/unet.h"
+
+namespace sara {
+
+// What one training step costs: random latents, noise and text of the model's shapes (never zeros), real method.
+struct StepBenchOptions {
+  int64_t resolution = 256;
+  int64_t batch_size = 1;
+  std::string precision = "fp32";
+  std::string method = "sara";
+  int64_t steps = 6;
+  int64_t warmup = 2;
+
+  template <class V>
+  void visit(V&& v) {
+    v("resolution", resolution, "Side of the picture in pixels", between(8, 8192));
+    v("batch_size", batch_size, "Pictures a step", at_least(1));
+    v("precision", precision, "Type of the denoiser's weights", one_of({"fp32", "bf16"}));
+    v("method", method, "Training method", one_of({"sara", "full"}));
+    v("steps", steps, "Timed steps; medians are printed", at_least(1));
+    v("warmup", warmup, "Steps before the timed ones", at_least(0));
+  }
+};
+
+// Pixels a latent: 2^3 in every published Stable Diffusion.
+constexpr int64_t kPublishedFactor = 8;
+
+// Medians in seconds: forward_s, backward_s, optimizer_s (with rank_s inside), step_s; peak_rss_gb; saved_activation_bytes;
+// selected, threads, torch.
+Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels_a_latent, const StepBenchOptions& options, MethodOptions method);
+
+}  // namespace sara

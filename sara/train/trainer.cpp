@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/train/trainer.h"
+
+#include <torch/torch.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "sara/base/error.h"
+#include "sara/base/log.h"
+#include "sara/base/random.h"
+#include "sara/optim/lr_curve.h"
+#include "sara/train/loss.h"
+
+namespace sara {
+
+Trainer::Trainer(UNet2DConditionModel& unet, Method& method, const NoiseSchedule& schedule, const TrainingData& data, const TrainOptions& options,
+                 uint64_t seed, double lr)
+    : unet_(unet), method_(method), schedule_(schedule), data_(data), options_(options), seed_(seed), lr_(lr),
+      order_(data.latents.samples, options.batch_size, seed) {}
+
+torch::Tensor Trainer::micro_batch_loss(int64_t step, int64_t part) {
+  const int64_t batch = (step - 1) * options_.gradient_accumulation_steps + part;
+  std::vector<int64_t> latent_rows, text_rows;
+  for (const auto& draw : order_.draws(batch)) {
+    latent_rows.push_back(data_.latents.row(draw.sample, is_flipped(data_.transforms, seed_, draw.epoch, draw.sample)));
+    text_rows.push_back(data_.text.row(draw.sample, seed_, draw.epoch));
+  }
+  const auto rows = torch::tensor(latent_rows, torch::kLong);
+  const auto mean = data_.latents.mean.index_select(0, rows).to(torch::kFloat);
+  const auto std = data_.latents.std.index_select(0, rows).to(torch::kFloat);
+  const auto draws = draw_noise(mean.sizes(), schedule_.num_train_timesteps(), options_.noise_offset, options_.caption_dropout,
+                                stream_key(seed_, "noise", step, part));
+  for (size_t i = 0; i < text_rows.size(); ++i) {
+    if (draws.dropped[i].item<bool>()) text_rows[i] = TextCache::kEmpty;
+  }
+  const auto latents = (mean + std * draws.posterior_noise - data_.shift_factor) * data_.scaling_factor;
+  const auto noisy = schedule_.add_noise(latents, draws.noise, draws.timesteps);
+  const auto target = schedule_.target(latents, draws.noise, draws.timesteps);
+  const auto context = data_.text.hidden.index_select(0, torch::tensor(text_rows, torch::kLong));
+
+  const auto& weight = unet_.parameters().front();
+  const auto predicted = unet_.forward(noisy.to(weight.options()), draws.timesteps.to(weight.device()), context.to(weight.options()));
+  std::optional<torch::Tensor> weights;
+  if (options_.snr_gamma) weights = snr_weights(schedule_, draws.timesteps, *options_.snr_gamma);
+  return denoising_loss(predicted, target.to(weight.device()), weights);
+}
+
+void Trainer::run(const std::function<bool(const TrainingStep&)>& after) {
+  using Clock = std::chrono::steady_clock;
+  unet_.train();
+  int64_t skipped = 0;
+  for (int64_t step = 1; step <= options_.steps; ++step) {
+    const auto start = Clock::now();
+    TrainingStep done;
+    done.step = step;
+    for (int64_t part = 0; part < options_.gradient_accumulation_steps; ++part) {
+      const auto loss = micro_batch_loss(step, part) / double(options_.gradient_accumulation_steps);
+      loss.backward();
+      done.loss += loss.item<double>();
+    }
+    done.lr = lr_ * lr_curve(options_.lr_scheduler, step, options_.steps, options_.lr_warmup_steps);
+    done.report = method_.step(step, done.lr);
+    done.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    skipped = done.report.skipped ? skipped + 1 : 0;
+    if (done.report.skipped) log_warning(message("step ", step, " skipped: loss ", done.loss, ", gradient norm ", done.report.grad_norm));
+    if (!after(done)) break;
+    if (skipped >= options_.max_skipped_steps) {
+      throw NonFinite(message("training became non-finite: ", skipped, " steps in a row skipped, the last one ", step,
+                              ". Fix: lower --lr, or use --precision fp32"));
+    }
+  }
+  unet_.eval();
+}
+
+}  // namespace sara

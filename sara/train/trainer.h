@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "sara/data/batches.h"
+#include "sara/data/latent_cache.h"
+#include "sara/data/text_cache.h"
+#include "sara/data/transforms.h"
+#include "sara/methods/method.h"
+#include "sara/models/unet.h"
+#include "sara/samplers/noise_schedule.h"
+#include "sara/train/train_options.h"
+
+namespace sara {
+
+// What a denoiser is trained on: cached latents and text, and how pictures enter the diffusion.
+struct TrainingData {
+  LatentCache latents;
+  TextCache text;
+  TransformOptions transforms;  // which epochs see a picture mirrored
+  double scaling_factor = 1, shift_factor = 0;
+};
+
+// One optimizer step as the log and the progress line see it.
+struct TrainingStep {
+  int64_t step = 0;  // 1-based
+  double loss = 0;   // mean over the micro-batches, without the rank term
+  double lr = 0;
+  double seconds = 0;
+  StepReport report;
+};
+
+// The loop (Sec. 4, Alg. 1): batch -> noise -> denoiser -> loss -> backward -> method.step(). It knows Method, not SaRA.
+// All draws depend on (seed, step) alone, so that the same run gives the same bits.
+class Trainer {
+ public:
+  Trainer(UNet2DConditionModel& unet, Method& method, const NoiseSchedule& schedule, const TrainingData& data, const TrainOptions& options,
+          uint64_t seed, double lr);
+
+  // Runs steps 1..options.steps; calls `after` behind each one; returns early when `after` gives false.
+  // Throws NonFinite after max_skipped_steps non-finite steps in a row; weights are then those of the last good step.
+  void run(const std::function<bool(const TrainingStep&)>& after);
+
+ private:
+  torch::Tensor micro_batch_loss(int64_t step, int64_t part);
+
+  UNet2DConditionModel& unet_;
+  Method& method_;
+  const NoiseSchedule& schedule_;
+  const TrainingData& data_;
+  TrainOptions options_;
+  uint64_t seed_;
+  double lr_;
+  BatchOrder order_;
+};
+
+}  // namespace sara

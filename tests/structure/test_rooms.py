@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A room includes only rooms above it, and every room explains itself."""
+
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOMS = (
+    "base files sparse ops rank optim layers models tokenizers samplers weights methods data pipelines train "
+    "metrics analysis distributed"
+).split()
+INCLUDE = re.compile(r'^\s*#\s*include\s*["<]((?:sara|cli|tests)/[^">]+)[">]', re.MULTILINE)
+TORCH = re.compile(r'^\s*#\s*include\s*["<](torch/|ATen/)', re.MULTILINE)
+SOURCES = sorted(path for path in (ROOT / "sara").rglob("*") if path.suffix in {".h", ".cpp", ".cu", ".cuh"})
+
+
+def room_of(path):
+    return path.relative_to(ROOT / "sara").parts[0]
+
+
+@pytest.mark.parametrize("room", sorted({room_of(path) for path in SOURCES}))
+def test_room_includes_only_rooms_above(room):
+    allowed = set(ROOMS[: ROOMS.index(room) + 1])
+    wrong = []
+    for path in SOURCES:
+        if room_of(path) != room:
+            continue
+        for included in INCLUDE.findall(path.read_text()):
+            parts = included.split("/")
+            if parts[0] != "sara" or (len(parts) > 2 and parts[1] not in allowed):
+                wrong.append(f"{path.relative_to(ROOT)} includes {included}")
+            if not (ROOT / included).exists():
+                wrong.append(f"{path.relative_to(ROOT)} includes {included}, which is not there")
+    assert not wrong
+
+
+def test_parsers_do_not_include_torch():
+    wrong = [str(path) for path in SOURCES if room_of(path) in {"files", "tokenizers"} and TORCH.search(path.read_text())]
+    assert not wrong
+
+
+@pytest.mark.parametrize("room", sorted({room_of(path) for path in SOURCES}))
+def test_room_has_a_short_readme(room):
+    readme = ROOT / "sara" / room / "README.md"
+    assert readme.exists()
+    assert len(readme.read_text().splitlines()) <= 15
+
+
+def test_every_source_names_its_licence():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    wrong = []
+    for name in listed:
+        path = ROOT / name
+        if path.suffix in {".cpp", ".h", ".cu", ".py", ".sh"} and path.exists():
+            if "SPDX-License-Identifier: Apache-2.0" not in "\n".join(path.read_text().splitlines()[:3]):
+                wrong.append(name)
+    assert not wrong

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# build.sh FOLDER TARGET: configures once, then builds the target with Ninja.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+folder=$1 target=$2
+python=${PYTHON:-.venv/bin/python}
+if [ ! -f "$folder/build.ninja" ]; then
+  cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSARA_PYTHON="$(command -v "$python" || realpath "$python")" >"$folder.log" 2>&1 ||
+    { mkdir -p "$folder"; cat "$folder.log" >&2; exit 1; }
+  mv "$folder.log" "$folder/configure.log"
+fi
+exec ninja -C "$folder" "$target"
