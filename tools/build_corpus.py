@@ -5,9 +5,9 @@
     apt-get install fonts-noto-color-emoji unicode-data openclipart-png
     tools/build_corpus.py --output out/corpus
 
-Writes PNG files, `SOURCES.md` (package, version, licence of every source) and, last and in one step, `metadata.jsonl`. The same
-packages give the same bytes. The sources named by default may be shipped under any terms inside a trained model; `stamps`
-(tuxpaint, GPL-2+) is there for experiments and has to be asked for.
+Writes PNG files, `SOURCES.md` (package, version, licence of every source) and, last and in one step,
+`metadata.jsonl`. The same packages give the same bytes. The sources named by default set no terms for what is
+trained on them; `stamps` (tuxpaint, GPL-2+) is there for experiments and has to be asked for.
 """
 
 import argparse
@@ -34,7 +34,9 @@ def arguments(argv):
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(DEFAULT), help="default: %(default)s")
     parser.add_argument("--size", type=int, default=64, help="side in pixels, default %(default)s")
-    parser.add_argument("--margin", type=float, default=0.06, help="empty border as a share of the side, default %(default)s")
+    parser.add_argument(
+        "--margin", type=float, default=0.06, help="empty border as a share of the side, default %(default)s"
+    )
     parser.add_argument("--all", action="store_true", help="also take drawings whose names nobody has checked")
     parser.add_argument("--limit", type=int, default=700, help="most pictures taken of one source other than emoji")
     return parser.parse_args(argv)
@@ -51,7 +53,11 @@ def selected(module, options):
     prints, alike = [], collections.Counter()
     for picture in module.pictures(options.all):
         image = framed(picture.image, options.size, options.margin)
-        if image is None or checked and (colourfulness(image) < 18 or coverage(image) < 0.12 or alike[picture.caption] == MOST_ALIKE):
+        if (
+            image is None
+            or checked
+            and (colourfulness(image) < 18 or coverage(image) < 0.12 or alike[picture.caption] == MOST_ALIKE)
+        ):
             continue
         mark = fingerprint(image)
         if checked and prints and np.abs(np.stack(prints) - mark).mean(axis=1).min() < NEAR:
@@ -83,12 +89,20 @@ def write_corpus(options) -> collections.Counter:
 
 
 def sources_text(options, counts) -> str:
-    lines = ["# Where these pictures come from", "", "| package | version | pictures | what | licence | stated in |", "|---|---|---|---|---|---|"]
+    lines = [
+        "# Where these pictures come from",
+        "",
+        "| package | version | pictures | what | licence | stated in |",
+        "|---|---|---|---|---|---|",
+    ]
     for name in options.sources:
         source = SOURCES[name].SOURCE
         version = package_version(source.package)
-        lines.append(f"| {source.package} | {version} | {counts[name]} | {source.what} | {source.license} | `{source.where}` |")
-    return "\n".join(lines) + f"\n\nEach was cropped to its content, centred with a margin of {options.margin:g} and scaled to {options.size} pixels on white.\n"
+        lines.append(
+            f"| {source.package} | {version} | {counts[name]} | {source.what} | {source.license} | `{source.where}` |"
+        )
+    how = f"centred with a margin of {options.margin:g} and scaled to {options.size} pixels on white"
+    return "\n".join(lines) + f"\n\nEach was cropped to its content, {how}.\n"
 
 
 def main(argv=None) -> int:

@@ -17,7 +17,9 @@ def blob(colour, box, size=(100, 80)):
 
 
 def fake_source(pictures):
-    return SimpleNamespace(SOURCE=Source("nowhere", "squares", "CC0", "/nowhere"), pictures=lambda everything: iter(pictures))
+    return SimpleNamespace(
+        SOURCE=Source("nowhere", "squares", "CC0", "/nowhere"), pictures=lambda everything: iter(pictures)
+    )
 
 
 def striped(k):
@@ -68,7 +70,11 @@ def test_colourfulness_and_coverage_look_at_what_is_drawn():
 
 def test_near_doubles_line_art_and_the_ninth_of_a_caption_are_left_out(tmp_path, monkeypatch):
     grey = blob((90, 90, 90, 255), (5, 5, 60, 60))
-    pictures = [Picture("first", "thing", striped(0), "x"), Picture("double", "thing", striped(0), "x"), Picture("grey", "thing", grey, "x")]
+    pictures = [
+        Picture("first", "thing", striped(0), "x"),
+        Picture("double", "thing", striped(0), "x"),
+        Picture("grey", "thing", grey, "x"),
+    ]
     pictures += [Picture(f"more{k}", "thing", striped(k), "x") for k in range(1, 6)]
     monkeypatch.setitem(build_corpus.SOURCES, "clipart", fake_source(pictures))
     monkeypatch.setattr(build_corpus, "MOST_ALIKE", 4)
@@ -88,7 +94,9 @@ def test_building_again_gives_the_same_bytes_and_removes_what_is_no_longer_chose
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     monkeypatch.setitem(build_corpus.SOURCES, "clipart", fake_source(pictures[:1]))
     build_corpus.main(arguments)
-    assert {path.name for path in tmp_path.glob("*.png")} == {"p0.png"} == {row["file_name"] for row in rows_of(tmp_path)}
+    assert (
+        {path.name for path in tmp_path.glob("*.png")} == {"p0.png"} == {row["file_name"] for row in rows_of(tmp_path)}
+    )
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch, capsys):
@@ -96,7 +104,9 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, capsys):
         raise MissingSource("/nowhere is missing: install the package nothing")
         yield
 
-    monkeypatch.setitem(build_corpus.SOURCES, "clipart", SimpleNamespace(SOURCE=Source("a", "b", "c", "d"), pictures=missing))
+    monkeypatch.setitem(
+        build_corpus.SOURCES, "clipart", SimpleNamespace(SOURCE=Source("a", "b", "c", "d"), pictures=missing)
+    )
     assert build_corpus.main(["--output", str(tmp_path), "--sources", "clipart"]) == 1
     assert "install the package nothing" in capsys.readouterr().err
     assert not (tmp_path / "metadata.jsonl").exists()
@@ -125,7 +135,11 @@ def test_unlisted_drawings_get_their_first_words_only_when_asked():
 
 @pytest.mark.parametrize(
     "text, caption",
-    [("A red apple.\nfr.utf8=Une pomme", "red apple"), ("An albino peahen (a female).", "albino peahen"), ("A frog that sits on a green leaf.", None)],
+    [
+        ("A red apple.\nfr.utf8=Une pomme", "red apple"),
+        ("An albino peahen (a female).", "albino peahen"),
+        ("A frog that sits on a green leaf.", None),
+    ],
 )
 def test_a_stamp_is_named_by_its_first_short_line(text, caption):
     assert stamps.caption_of(text) == caption
@@ -163,4 +177,11 @@ NAMES = """\
 def test_emoji_are_things_without_skin_tones_doubles_flags_clock_faces_and_signs(tmp_path, monkeypatch):
     (tmp_path / "names.txt").write_text(NAMES, encoding="utf-8")
     monkeypatch.setattr(emoji, "NAMES", tmp_path / "names.txt")
-    assert [caption for _, caption, _ in emoji.entries()] == ["grinning face", "farmer", "person running", "alarm clock", "car", "red circle"]
+    assert [caption for _, caption, _ in emoji.entries()] == [
+        "grinning face",
+        "farmer",
+        "person running",
+        "alarm clock",
+        "car",
+        "red circle",
+    ]

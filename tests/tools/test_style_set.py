@@ -45,7 +45,11 @@ def test_the_licence_lies_beside():
 
 @pytest.mark.skipif(not build_style.FONT.exists(), reason="the package fonts-symbola is not installed")
 def test_the_tool_draws_the_shipped_picture_again():
-    font = build_style.ImageFont.truetype(str(build_style.FONT), build_style.EM, layout_engine=build_style.ImageFont.Layout.BASIC)
+    font = build_style.ImageFont.truetype(
+        str(build_style.FONT), build_style.EM, layout_engine=build_style.ImageFont.Layout.BASIC
+    )
     with Image.open(FOLDER / "anchor.png") as shipped:
         again = np.asarray(build_style.drawing("\u2693", font, 128), dtype=int)
-        assert np.abs(again - np.asarray(shipped, dtype=int)).max() <= 12  # glyph rasterisers differ between FreeType versions
+        assert (
+            np.abs(again - np.asarray(shipped, dtype=int)).max() <= 12
+        )  # glyph rasterisers differ between FreeType versions

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Colour drawings of the Open Clip Art Library, named by the beginning of their file names.
 
-The library's file names are `<title>_<author>_<nn>`, in several languages and cut at 24 letters. `clipart_names.tsv` maps the
-beginnings worth having to plain English; the longest one that matches names the picture. `clipart_left_out.txt` lists files that
-do not show what they are named after.
+The library's file names are `<title>_<author>_<nn>`, in several languages and cut at 24 letters. `clipart_names.tsv`
+maps the beginnings worth having to plain English; the longest one that matches names the picture.
+`clipart_left_out.txt` lists files that do not show what they are named after.
 """
 
 from pathlib import Path
@@ -14,9 +14,11 @@ from .picture import MissingSource, Picture, Source, transparent_ground
 
 ROOT = Path("/usr/share/openclipart/png")
 HERE = Path(__file__).parent
-FOLDERS = ("animals", "food", "plants", "transportation", "tools", "recreation", "buildings", "electronics", "office", "education",
-           "containers", "science", "people/clothing", "unsorted", "geography/astronomy", "signs_and_symbols/weather",
-           "computer/hardware")  # fmt: skip
+FOLDERS = (
+    "animals", "food", "plants", "transportation", "tools", "recreation", "buildings", "electronics", "office",
+    "education", "containers", "science", "people/clothing", "unsorted", "geography/astronomy",
+    "signs_and_symbols/weather", "computer/hardware",
+)  # fmt: skip
 NOT_PICTURES = ("roadsigns", "aiga-symbols", "games", "religion", "boating/knot", "duplicates")
 LARGEST = 4_000_000  # pixels; larger files are slow and add nothing at this size
 
@@ -60,7 +62,12 @@ def pictures(everything: bool = False):
         for path in sorted((ROOT / folder).rglob("*.png")):
             relative = path.relative_to(ROOT).as_posix()
             caption = caption_of(path.stem, names, everything)
-            if caption is None or path.stem in seen or path.stem in left_out or any(part in relative for part in NOT_PICTURES):
+            if (
+                caption is None
+                or path.stem in seen
+                or path.stem in left_out
+                or any(part in relative for part in NOT_PICTURES)
+            ):
                 continue
             seen.add(path.stem)  # the library files one drawing under several folders
             with Image.open(path) as image:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Emoji drawn from the bitmap strike of Noto Color Emoji, named by Unicode's emoji-test.txt.
 
-Left out: skin tones and hair styles, the man and woman doubles of a neutral person, families, flags, keycaps, clock faces and
-everything that is a sign or letter rather than a thing.
+Left out: skin tones and hair styles, the man and woman doubles of a neutral person, families, flags, keycaps, clock
+faces and everything that is a sign or letter rather than a thing.
 """
 
 import re
@@ -26,23 +26,25 @@ SOURCE = Source(
 
 OTHER_GROUPS = {"Flags", "Component", "Symbols"}
 OTHER_SUBGROUPS = {"family", "person-symbol", "emotion"}
-KEPT_OF_OTHERS = {"geometric": {"circle", "square"}, "emotion": {"heart", "collision", "dizzy", "droplets", "bomb", "hole"}}
+KEPT_OF_OTHERS = {"geometric": {"circle", "square"}, "emotion": {"heart", "collision", "dizzy", "droplets", "hole"}}
 SIGNS = re.compile(
     r"o[’']clock|thirty|keycap|button|\bcard index dividers|^person:|^(man|woman|men|women):|hair$|beard$|skin tone|"
-    r"^(man|woman|men|women) .|pilcrow|^Japanese (post|“)|input |chart |^ATM|^world map|fingers crossed|^middle finger|^pregnant (man|person)|^mx |^love hotel|^map of|"
-    r"(phone|envelope) with arrow$|with slash|^muted|^(out|in)box tray|^incoming|^breast|steamy room"
+    r"^(man|woman|men|women) .|pilcrow|^Japanese (post|“)|input |chart |^ATM|^world map|^map of|fingers crossed|"
+    r"^middle finger|^pregnant (man|person)|^mx |^love hotel|^breast|steamy room|(phone|envelope) with arrow$|"
+    r"with slash|^muted|^(out|in)box tray|^incoming"
 )
 SAME_THING = {  # Unicode names that nobody would type
-    "hot beverage": "cup of coffee", "automobile": "car", "oncoming automobile": "car front", "sport utility vehicle": "suv",
-    "pile of poo": "poop", "horse racing": "racing horse", "shallow pan of food": "pan of food", "flexed biceps": "strong arm",
-    "ear of corn": "corn", "eggplant": "aubergine", "curry rice": "curry and rice", "locomotive": "steam train",
-    "delivery truck": "truck", "articulated lorry": "lorry", "motor scooter": "scooter", "mobile phone": "smartphone",
-    "optical disk": "cd", "spiral shell": "sea shell", "twelve o’clock": "clock", "glowing star": "shining star",
-    "full moon face": "moon face", "sun with face": "sun face", "cooked rice": "bowl of rice", "couch and lamp": "sofa and lamp",
-    "e-mail": "email", "oncoming bus": "bus front", "oncoming taxi": "taxi front", "soccer ball": "football",
-    "american football": "rugby ball", "clinking beer mugs": "two beer mugs", "red paper lantern": "red lantern",
-    "jack-o-lantern": "halloween pumpkin", "potted plant": "plant in a pot", "beverage box": "juice box",
-    "videocassette": "video cassette", "person": "person", "ferry": "ferry", "seedling": "seedling", "tram car": "tram wagon",
+    "hot beverage": "cup of coffee", "automobile": "car", "oncoming automobile": "car front",
+    "sport utility vehicle": "suv", "pile of poo": "poop", "horse racing": "racing horse",
+    "shallow pan of food": "pan of food", "flexed biceps": "strong arm", "ear of corn": "corn",
+    "eggplant": "aubergine", "curry rice": "curry and rice", "locomotive": "steam train", "delivery truck": "truck",
+    "articulated lorry": "lorry", "motor scooter": "scooter", "mobile phone": "smartphone", "optical disk": "cd",
+    "spiral shell": "sea shell", "twelve o’clock": "clock", "glowing star": "shining star",
+    "full moon face": "moon face", "sun with face": "sun face", "cooked rice": "bowl of rice",
+    "couch and lamp": "sofa and lamp", "e-mail": "email", "oncoming bus": "bus front", "oncoming taxi": "taxi front",
+    "soccer ball": "football", "american football": "rugby ball", "clinking beer mugs": "two beer mugs",
+    "red paper lantern": "red lantern", "jack-o-lantern": "halloween pumpkin", "potted plant": "plant in a pot",
+    "beverage box": "juice box", "videocassette": "video cassette", "tram car": "tram wagon",
 }  # fmt: skip
 
 
@@ -65,7 +67,11 @@ def entries():
             continue
         codes = [int(code, 16) for code in match[1].split()]
         name = match[2]
-        if any(0x1F3FB <= code <= 0x1F3FF or 0x1F9B0 <= code <= 0x1F9B3 for code in codes) or 0x2640 in codes or 0x2642 in codes:
+        if (
+            any(0x1F3FB <= code <= 0x1F3FF or 0x1F9B0 <= code <= 0x1F9B3 for code in codes)
+            or 0x2640 in codes
+            or 0x2642 in codes
+        ):
             continue
         if group in OTHER_GROUPS or subgroup in OTHER_SUBGROUPS:
             if not any(word in KEPT_OF_OTHERS.get(subgroup, ()) for word in name.split()) or name.count(" ") > 1:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One named picture, and how it becomes a training image.
 
-A picture is cropped to its content, centred on a square with a margin on each side, scaled with Lanczos and laid on a plain ground.
+A picture is cropped to its content, centred on a square with a margin on each side, scaled with Lanczos and laid on a
+plain ground.
 """
 
 from dataclasses import dataclass
@@ -43,7 +44,12 @@ def transparent_ground(image: Image.Image, tolerance: int = 10) -> Image.Image:
         return image
     near_white = (pixels[..., :3] >= 255 - tolerance).all(axis=2)
     ground = np.zeros_like(near_white)
-    ground[0], ground[-1], ground[:, 0], ground[:, -1] = near_white[0], near_white[-1], near_white[:, 0], near_white[:, -1]
+    ground[0], ground[-1], ground[:, 0], ground[:, -1] = (
+        near_white[0],
+        near_white[-1],
+        near_white[:, 0],
+        near_white[:, -1],
+    )
     while True:  # grow from the border, a whole row sweep per direction at a time
         grown = ground.copy()
         for _ in range(16):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tux Paint's stamps of animals, food, plants, vehicles and things, captioned by the first line of the text beside each.
+"""Tux Paint's stamps of animals, food, plants, vehicles and things, captioned by the text beside each.
 
 Photographs and cartoons. The package states one licence for all of them: GPL-2 or later.
 """
@@ -15,7 +15,10 @@ ROOT = Path("/usr/share/tuxpaint/stamps")
 FOLDERS = ("animals", "food", "plants", "vehicles", "household", "clothes", "hobbies", "sports", "space", "town/houses")
 
 SOURCE = Source(
-    "tuxpaint-stamps-default", "Tux Paint stamps", "GPL-2.0-or-later (Bill Kendrick and contributors)", "/usr/share/doc/tuxpaint-stamps-default/copyright"
+    "tuxpaint-stamps-default",
+    "Tux Paint stamps",
+    "GPL-2.0-or-later (Bill Kendrick and contributors)",
+    "/usr/share/doc/tuxpaint-stamps-default/copyright",
 )
 
 
