@@ -15,18 +15,20 @@ torch::Tensor split_heads(const torch::Tensor& x, int64_t heads) { return x.unfl
 
 }  // namespace
 
-torch::Tensor multi_head_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, int64_t heads,
-                                   bool causal) {
-  const auto result = at::scaled_dot_product_attention(split_heads(q, heads), split_heads(k, heads), split_heads(v, heads),
-                                                       /*attn_mask=*/{}, /*dropout_p=*/0.0, causal);
+torch::Tensor multi_head_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                                   int64_t heads, bool causal) {
+  const auto result =
+      at::scaled_dot_product_attention(split_heads(q, heads), split_heads(k, heads), split_heads(v, heads),
+                                       /*attn_mask=*/{}, /*dropout_p=*/0.0, causal);
   return result.transpose(1, 2).flatten(2);
 }
 
 Attention::Attention(const AttentionOptions& options, const torch::TensorOptions& tensor_options)
     : heads_(options.heads), upcast_(options.upcast) {
   if (heads_ < 1 || options.channels % heads_ != 0)
-    throw InvalidArgument(message("attention with ", heads_, " heads does not divide ", options.channels,
-                                  " channels. Fix: choose attention_head_dim, which is the number of heads, as a divisor"));
+    throw InvalidArgument(
+        message("attention with ", heads_, " heads does not divide ", options.channels,
+                " channels. Fix: choose attention_head_dim, which is the number of heads, as a divisor"));
   to_q_ = make_at<Linear>(*this, "to_q", options.channels, options.channels, options.qkv_bias, tensor_options);
   to_k_ = make_at<Linear>(*this, "to_k", options.context_channels, options.channels, options.qkv_bias, tensor_options);
   to_v_ = make_at<Linear>(*this, "to_v", options.context_channels, options.channels, options.qkv_bias, tensor_options);

@@ -10,8 +10,8 @@ namespace sara {
 
 // softmax(q kᵀ / sqrt(d)) v with d = C / heads, the heads being consecutive slices of the channels.
 // q [B, T, C], k and v [B, S, C] -> [B, T, C]. `causal`: position t sees positions 0..t only (T = S).
-torch::Tensor multi_head_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, int64_t heads,
-                                   bool causal = false);
+torch::Tensor multi_head_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                                   int64_t heads, bool causal = false);
 
 struct AttentionOptions {
   int64_t channels = 0;          // of the queries' input and of the result

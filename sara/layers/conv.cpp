@@ -5,7 +5,8 @@
 
 namespace sara {
 
-Conv2d::Conv2d(const Shape& shape, const torch::TensorOptions& options) : stride_(shape.stride), padding_(shape.padding) {
+Conv2d::Conv2d(const Shape& shape, const torch::TensorOptions& options)
+    : stride_(shape.stride), padding_(shape.padding) {
   weight = register_parameter("weight", torch::empty({shape.out, shape.in, shape.kernel, shape.kernel}, options));
   bias = register_parameter("bias", torch::empty({shape.out}, options));
 }

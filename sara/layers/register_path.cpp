@@ -6,12 +6,13 @@
 namespace sara {
 namespace {
 
-// Module::register_module is protected against nothing but dots; a container needs no behaviour of its own.
+// A level of a path that is only a name.
 class Container : public torch::nn::Module {};
 
 }  // namespace
 
-void register_path(torch::nn::Module& parent, const std::string& path, const std::shared_ptr<torch::nn::Module>& child) {
+void register_path(torch::nn::Module& parent, const std::string& path,
+                   const std::shared_ptr<torch::nn::Module>& child) {
   const size_t dot = path.find('.');
   if (dot == std::string::npos) {
     parent.register_module(path, child);

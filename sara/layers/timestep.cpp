@@ -13,9 +13,11 @@ torch::Tensor sinusoids(const torch::Tensor& timesteps, const SinusoidOptions& o
   const int64_t half = options.channels / 2;
   // fp32 throughout: in double the last digits of t·ω would differ from what the published models were trained with.
   const auto fp32 = torch::TensorOptions().dtype(torch::kFloat32).device(timesteps.device());
-  const auto exponent = torch::arange(half, fp32) * -std::log(10000.0) / (static_cast<double>(half) - options.freq_shift);
+  const auto exponent =
+      torch::arange(half, fp32) * -std::log(10000.0) / (static_cast<double>(half) - options.freq_shift);
   const auto angle = timesteps.to(torch::kFloat32).unsqueeze(1) * exponent.exp().unsqueeze(0);
-  auto result = options.flip_sin_to_cos ? at::cat({angle.cos(), angle.sin()}, 1) : at::cat({angle.sin(), angle.cos()}, 1);
+  auto result =
+      options.flip_sin_to_cos ? at::cat({angle.cos(), angle.sin()}, 1) : at::cat({angle.sin(), angle.cos()}, 1);
   return options.channels % 2 ? at::constant_pad_nd(result, {0, 1}) : result;
 }
 

@@ -14,9 +14,9 @@ struct SinusoidOptions {
   double freq_shift = 0;        // subtracted from the number of frequencies in the exponent
 };
 
-// Sinusoids of a timestep, always in fp32: with h = channels / 2 and ω_i = 10000^(-i / (h - freq_shift)),
-// [sin(t ω_0) … sin(t ω_{h-1}), cos(t ω_0) …], halves swapped by flip_sin_to_cos, one zero appended when channels is
-// odd. timesteps [B], integer or floating -> [B, channels] fp32.
+// Sinusoids of a timestep, always in fp32: with h = channels / 2 and w_i = 10000^(-i / (h - freq_shift)),
+// [sin(t w_0) ... sin(t w_{h-1}), cos(t w_0) ...], halves swapped by flip_sin_to_cos, one zero appended when channels
+// is odd. timesteps [B], integer or floating -> [B, channels] fp32.
 torch::Tensor sinusoids(const torch::Tensor& timesteps, const SinusoidOptions& options);
 
 // linear_2(silu(linear_1(x))): [B, in] -> [B, out].

@@ -8,7 +8,8 @@
 
 namespace sara {
 
-BasicTransformerBlock::BasicTransformerBlock(const TransformerOptions& options, const torch::TensorOptions& tensor_options) {
+BasicTransformerBlock::BasicTransformerBlock(const TransformerOptions& options,
+                                             const torch::TensorOptions& tensor_options) {
   const int64_t channels = options.channels;
   const AttentionOptions to_itself{channels, channels, options.heads, false, options.upcast_attention};
   const AttentionOptions to_text{channels, options.cross_attention_dim, options.heads, false, options.upcast_attention};

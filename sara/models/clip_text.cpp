@@ -37,9 +37,10 @@ ClipTextModel::ClipTextModel(const ClipTextConfig& config, const torch::TensorOp
   if (config.num_attention_heads < 1 || width % config.num_attention_heads != 0)
     throw InvalidArgument(message("CLIPTextModel config: \"num_attention_heads\" ", config.num_attention_heads,
                                   " does not divide \"hidden_size\" ", width, ". Fix: correct config.json"));
-  token_embedding_ = make_at<Embedding>(*this, "text_model.embeddings.token_embedding", config.vocab_size, width, options);
-  position_embedding_ =
-      make_at<Embedding>(*this, "text_model.embeddings.position_embedding", config.max_position_embeddings, width, options);
+  token_embedding_ =
+      make_at<Embedding>(*this, "text_model.embeddings.token_embedding", config.vocab_size, width, options);
+  position_embedding_ = make_at<Embedding>(*this, "text_model.embeddings.position_embedding",
+                                           config.max_position_embeddings, width, options);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i)
     layers_.push_back(make_at<ClipTextLayer>(*this, message("text_model.encoder.layers.", i), config, options));
   final_layer_norm_ = make_at<LayerNorm>(*this, "text_model.final_layer_norm", width, config.layer_norm_eps, options);

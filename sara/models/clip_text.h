@@ -32,8 +32,9 @@ class ClipTextModel : public torch::nn::Module {
   // Throws InvalidArgument unless num_attention_heads divides hidden_size.
   explicit ClipTextModel(const ClipTextConfig& config, const torch::TensorOptions& options = {});
 
-  // input_ids [B, T] int64, T ≤ max_position_embeddings -> the last hidden state after the final norm, [B, T, hidden_size].
-  // No padding mask, as the published pipelines. Throws InvalidArgument when an id is outside the vocabulary or T too long.
+  // input_ids [B, T] int64, T ≤ max_position_embeddings -> the last hidden state after the final norm, [B, T,
+  // hidden_size]. No padding mask, as the published pipelines. Throws InvalidArgument when an id is outside the
+  // vocabulary or T too long.
   torch::Tensor forward(const torch::Tensor& input_ids) const;
 
   const ClipTextConfig& config() const { return config_; }

@@ -22,8 +22,8 @@ ClipTextConfig ClipTextConfig::from_json(const Json& json) {
   c.num_attention_heads = read.integer("num_attention_heads", c.num_attention_heads);
   c.max_position_embeddings = read.integer("max_position_embeddings", c.max_position_embeddings);
   c.hidden_act = read.text("hidden_act", "quick_gelu") == "gelu" ? Activation::gelu : Activation::quick_gelu;
-  c.layer_norm_eps = read.real("layer_norm_eps", c.layer_norm_eps);
-  c.initializer_factor = read.real("initializer_factor", c.initializer_factor);
+  c.layer_norm_eps = read.positive("layer_norm_eps", c.layer_norm_eps);
+  c.initializer_factor = read.positive("initializer_factor", c.initializer_factor);
   return c;
 }
 

@@ -17,7 +17,8 @@ bool is_count(const Json& value, int64_t minimum = 1) {
 }  // namespace
 
 ConfigReader::ConfigReader(const Json& json, std::string what) : json_(json), what_(std::move(what)) {
-  if (!json.is_object()) throw InvalidArgument(message(what_, " config is not a JSON object. Fix: give its config.json"));
+  if (!json.is_object())
+    throw InvalidArgument(message(what_, " config is not a JSON object. Fix: give its config.json"));
 }
 
 void ConfigReader::refuse(const std::string& key, const std::string& expected) const {
@@ -41,6 +42,12 @@ double ConfigReader::real(const std::string& key, double fallback) const {
   return json_.at(key).get<double>();
 }
 
+double ConfigReader::positive(const std::string& key, double fallback) const {
+  const double value = real(key, fallback);
+  if (!(value > 0)) refuse(key, "a positive number");
+  return value;
+}
+
 bool ConfigReader::boolean(const std::string& key, bool fallback) const {
   if (!json_.contains(key)) return fallback;
   if (!json_.at(key).is_boolean()) refuse(key, "true or false");
@@ -56,7 +63,8 @@ std::string ConfigReader::text(const std::string& key, const std::string& fallba
 std::vector<int64_t> ConfigReader::integers(const std::string& key, const std::vector<int64_t>& fallback) const {
   if (!json_.contains(key)) return fallback;
   const Json& list = json_.at(key);
-  const bool good = list.is_array() && !list.empty() && std::ranges::all_of(list, [](const Json& v) { return is_count(v); });
+  const bool good =
+      list.is_array() && !list.empty() && std::ranges::all_of(list, [](const Json& v) { return is_count(v); });
   if (!good) refuse(key, "a list of positive integers");
   return list.get<std::vector<int64_t>>();
 }
@@ -64,7 +72,8 @@ std::vector<int64_t> ConfigReader::integers(const std::string& key, const std::v
 std::vector<std::string> ConfigReader::texts(const std::string& key, const std::vector<std::string>& fallback) const {
   if (!json_.contains(key)) return fallback;
   const Json& list = json_.at(key);
-  const bool good = list.is_array() && !list.empty() && std::ranges::all_of(list, [](const Json& v) { return v.is_string(); });
+  const bool good =
+      list.is_array() && !list.empty() && std::ranges::all_of(list, [](const Json& v) { return v.is_string(); });
   if (!good) refuse(key, "a list of strings");
   return list.get<std::vector<std::string>>();
 }
@@ -73,7 +82,8 @@ std::vector<int64_t> ConfigReader::per_block(const std::string& key, size_t bloc
   if (!json_.contains(key)) return std::vector<int64_t>(blocks, fallback);
   if (is_count(json_.at(key))) return std::vector<int64_t>(blocks, json_.at(key).get<int64_t>());
   const Json& list = json_.at(key);
-  const bool good = list.is_array() && list.size() == blocks && std::ranges::all_of(list, [](const Json& v) { return is_count(v); });
+  const bool good =
+      list.is_array() && list.size() == blocks && std::ranges::all_of(list, [](const Json& v) { return is_count(v); });
   if (!good) refuse(key, message("a positive integer or a list of ", blocks, " of them"));
   return list.get<std::vector<int64_t>>();
 }

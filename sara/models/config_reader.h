@@ -17,6 +17,7 @@ class ConfigReader {
 
   int64_t integer(const std::string& key, int64_t fallback, int64_t minimum = 1) const;
   double real(const std::string& key, double fallback) const;
+  double positive(const std::string& key, double fallback) const;
   bool boolean(const std::string& key, bool fallback) const;
   std::string text(const std::string& key, const std::string& fallback) const;
   std::vector<int64_t> integers(const std::string& key, const std::vector<int64_t>& fallback) const;

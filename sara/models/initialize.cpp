@@ -47,7 +47,8 @@ void plan_default(const std::string& prefix, torch::nn::Module& module, Fills& f
   if (auto* conv = dynamic_cast<Conv2d*>(&module)) weight_and_bias(conv->weight, conv->bias);
   if (auto* norm = dynamic_cast<GroupNorm*>(&module)) one_and_zero(norm->weight, norm->bias);
   if (auto* norm = dynamic_cast<LayerNorm*>(&module)) one_and_zero(norm->weight, norm->bias);
-  if (auto* table = dynamic_cast<Embedding*>(&module)) fills.push_back({prefix + "weight", table->weight, Law::normal, 1});
+  if (auto* table = dynamic_cast<Embedding*>(&module))
+    fills.push_back({prefix + "weight", table->weight, Law::normal, 1});
 }
 
 void plan_clip_text(const std::string& prefix, const ClipTextModel& model, Fills& fills) {
@@ -58,12 +59,18 @@ void plan_clip_text(const std::string& prefix, const ClipTextModel& model, Fills
     const std::string& name = item.key();
     const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
     Fill fill{prefix + name, item.value(), Law::normal, 0};
-    if (has("norm")) fill = {prefix + name, item.value(), Law::constant, name.ends_with(".weight") ? 1.0 : 0.0};
-    else if (name.ends_with(".bias")) fill.law = Law::constant;
-    else if (has(".embeddings.")) fill.scale = factor * 0.02;
-    else if (has(".out_proj.")) fill.scale = factor / std::sqrt(width);
-    else if (has(".fc1.")) fill.scale = factor / std::sqrt(2 * width);
-    else fill.scale = factor / std::sqrt(2 * layers * width);
+    if (has("norm"))
+      fill = {prefix + name, item.value(), Law::constant, name.ends_with(".weight") ? 1.0 : 0.0};
+    else if (name.ends_with(".bias"))
+      fill.law = Law::constant;
+    else if (has(".embeddings."))
+      fill.scale = factor * 0.02;
+    else if (has(".out_proj."))
+      fill.scale = factor / std::sqrt(width);
+    else if (has(".fc1."))
+      fill.scale = factor / std::sqrt(2 * width);
+    else
+      fill.scale = factor / std::sqrt(2 * layers * width);
     fills.push_back(fill);
   }
 }
@@ -74,11 +81,14 @@ void draw(const Fill& fill, uint64_t seed) {
     fill.tensor.fill_(fill.scale);
     return;
   }
-  const bool direct = fill.tensor.is_cpu() && fill.tensor.scalar_type() == torch::kFloat32 && fill.tensor.is_contiguous();
+  const bool direct =
+      fill.tensor.is_cpu() && fill.tensor.scalar_type() == torch::kFloat32 && fill.tensor.is_contiguous();
   const auto values = direct ? fill.tensor : torch::empty(fill.tensor.sizes(), torch::kFloat32);
   auto generator = at::detail::createCPUGenerator(stream_key(seed, fill.name));
-  if (fill.law == Law::uniform) values.uniform_(-fill.scale, fill.scale, generator);
-  else values.normal_(0, fill.scale, generator);
+  if (fill.law == Law::uniform)
+    values.uniform_(-fill.scale, fill.scale, generator);
+  else
+    values.normal_(0, fill.scale, generator);
   if (!direct) fill.tensor.copy_(values);
 }
 

@@ -47,7 +47,8 @@ UNet2DConditionModel::UNet2DConditionModel(const UNetConfig& given, const torch:
   const auto same_size = [](int64_t in, int64_t out, int64_t kernel) {
     return Conv2d::Shape{.in = in, .out = out, .kernel = kernel, .padding = (kernel - 1) / 2};
   };
-  conv_in_ = make_at<Conv2d>(*this, "conv_in", same_size(config_.in_channels, channels[0], config_.conv_in_kernel), options);
+  conv_in_ =
+      make_at<Conv2d>(*this, "conv_in", same_size(config_.in_channels, channels[0], config_.conv_in_kernel), options);
   time_embedding_ = make_at<TimestepEmbedding>(*this, "time_embedding", channels[0], 4 * channels[0], options);
   for (size_t level = 0; level < levels; ++level) {
     auto block = block_options(config_, level, config_.down_block_types[level] == "CrossAttnDownBlock2D");
@@ -64,8 +65,10 @@ UNet2DConditionModel::UNet2DConditionModel(const UNetConfig& given, const torch:
     const int64_t last_skip = channels[level == 0 ? 0 : level - 1];
     up_blocks_.push_back(make_at<UNetUpBlock>(*this, message("up_blocks.", i), block, last_skip, level > 0, options));
   }
-  norm_out_ = make_at<GroupNorm>(*this, "conv_norm_out", config_.norm_num_groups, channels[0], config_.norm_eps, options);
-  conv_out_ = make_at<Conv2d>(*this, "conv_out", same_size(channels[0], config_.out_channels, config_.conv_out_kernel), options);
+  norm_out_ =
+      make_at<GroupNorm>(*this, "conv_norm_out", config_.norm_num_groups, channels[0], config_.norm_eps, options);
+  conv_out_ = make_at<Conv2d>(*this, "conv_out", same_size(channels[0], config_.out_channels, config_.conv_out_kernel),
+                              options);
 }
 
 void UNet2DConditionModel::check_inputs(const torch::Tensor& sample, const torch::Tensor& timestep,
@@ -76,7 +79,8 @@ void UNet2DConditionModel::check_inputs(const torch::Tensor& sample, const torch
   };
   if (sample.dim() != 4 || sample.size(1) != config_.in_channels)
     fail("sample", message("[B, ", config_.in_channels, ", H, W]"), sample);
-  if (timestep.dim() != 1 || timestep.size(0) != sample.size(0)) fail("timestep", message("[", sample.size(0), "]"), timestep);
+  if (timestep.dim() != 1 || timestep.size(0) != sample.size(0))
+    fail("timestep", message("[", sample.size(0), "]"), timestep);
   if (text.dim() != 3 || text.size(0) != sample.size(0) || text.size(2) != config_.cross_attention_dim)
     fail("encoder_hidden_states", message("[", sample.size(0), ", T, ", config_.cross_attention_dim, "]"), text);
 }
@@ -85,7 +89,7 @@ torch::Tensor UNet2DConditionModel::forward(const torch::Tensor& sample, const t
                                             const torch::Tensor& encoder_hidden_states) const {
   check_inputs(sample, timestep, encoder_hidden_states);
   const SinusoidOptions sinusoid{config_.block_out_channels[0], config_.flip_sin_to_cos, config_.freq_shift};
-  const auto time = time_embedding_->forward(sinusoids(timestep, sinusoid).to(sample.scalar_type()));
+  const auto time = time_embedding_->forward(sinusoids(timestep, sinusoid).to(sample.options()));
   const UNetConditions conditions{at::silu(time), encoder_hidden_states};
 
   auto x = conv_in_->forward(config_.center_input_sample ? 2 * sample - 1 : sample);

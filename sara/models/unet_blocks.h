@@ -58,7 +58,8 @@ class UNetMidBlock : public torch::nn::Module {
 class UNetUpBlock : public torch::nn::Module {
  public:
   // last_skip: channels of the skip that the last layer takes (the others have options.out).
-  UNetUpBlock(const UNetBlockOptions& options, int64_t last_skip, bool upsample, const torch::TensorOptions& tensor_options);
+  UNetUpBlock(const UNetBlockOptions& options, int64_t last_skip, bool upsample,
+              const torch::TensorOptions& tensor_options);
   torch::Tensor forward(torch::Tensor x, const UNetConditions& conditions, std::vector<torch::Tensor>& skips) const;
 
  private:

@@ -20,7 +20,8 @@ void refuse_variants(const ConfigReader& read) {
                           "time_embedding_dim", "time_embedding_act_fn", "timestep_post_act", "time_cond_proj_dim",
                           "cross_attention_norm", "reverse_transformer_layers_per_block"})
     read.only(key, {null});
-  for (const char* key : {"only_cross_attention", "dual_cross_attention", "resnet_skip_time_act", "class_embeddings_concat"})
+  for (const char* key :
+       {"only_cross_attention", "dual_cross_attention", "resnet_skip_time_act", "class_embeddings_concat"})
     read.only(key, {false});
   read.only("mid_block_only_cross_attention", {null, false});
   read.only("mid_block_type", {"UNetMidBlock2DCrossAttn"});
@@ -40,7 +41,8 @@ void need_size(const char* key, size_t got, size_t expected) {
                                 " as in \"block_out_channels\", got ", got, "). Fix: give one entry per block"));
 }
 
-void need_types(const char* key, const std::vector<std::string>& types, const std::string& plain, const std::string& cross) {
+void need_types(const char* key, const std::vector<std::string>& types, const std::string& plain,
+                const std::string& cross) {
   for (const auto& type : types)
     if (type != plain && type != cross)
       throw InvalidArgument(message(kClass, " config: \"", key, "\" has an unsupported entry (expected ", plain, " or ",
@@ -70,7 +72,7 @@ UNetConfig UNetConfig::from_json(const Json& json) {
   c.cross_attention_dim = read.integer("cross_attention_dim", c.cross_attention_dim);
   c.downsample_padding = read.integer("downsample_padding", c.downsample_padding, 0);
   c.norm_num_groups = read.integer("norm_num_groups", c.norm_num_groups);
-  c.norm_eps = read.real("norm_eps", c.norm_eps);
+  c.norm_eps = read.positive("norm_eps", c.norm_eps);
   c.use_linear_projection = read.boolean("use_linear_projection", c.use_linear_projection);
   c.upcast_attention = read.boolean("upcast_attention", c.upcast_attention);
   c.conv_in_kernel = read.integer("conv_in_kernel", c.conv_in_kernel);
@@ -89,7 +91,8 @@ Json UNetConfig::to_json() const {
   json["center_input_sample"] = center_input_sample;
   json["flip_sin_to_cos"] = flip_sin_to_cos;
   // The class declares an integer; writing 0.0 would change files that nobody changed.
-  json["freq_shift"] = freq_shift == static_cast<int64_t>(freq_shift) ? Json(static_cast<int64_t>(freq_shift)) : Json(freq_shift);
+  json["freq_shift"] =
+      freq_shift == static_cast<int64_t>(freq_shift) ? Json(static_cast<int64_t>(freq_shift)) : Json(freq_shift);
   json["down_block_types"] = down_block_types;
   json["up_block_types"] = up_block_types;
   json["block_out_channels"] = block_out_channels;

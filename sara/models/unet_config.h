@@ -19,7 +19,8 @@ struct UNetConfig {
   double freq_shift = 0;
   std::vector<std::string> down_block_types{"CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D",
                                             "DownBlock2D"};
-  std::vector<std::string> up_block_types{"UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"};
+  std::vector<std::string> up_block_types{"UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D",
+                                          "CrossAttnUpBlock2D"};
   std::vector<int64_t> block_out_channels{320, 640, 1280, 1280};
   std::vector<int64_t> layers_per_block{2, 2, 2, 2};
   std::vector<int64_t> transformer_layers_per_block{1, 1, 1, 1};

@@ -17,7 +17,8 @@ AutoencoderKL::AutoencoderKL(const VaeConfig& config, const torch::TensorOptions
   };
   encoder_ = make_at<VaeEncoder>(*this, "encoder", config, options);
   decoder_ = make_at<VaeDecoder>(*this, "decoder", config, options);
-  if (config.use_quant_conv) quant_conv_ = make_at<Conv2d>(*this, "quant_conv", pointwise(2 * config.latent_channels), options);
+  if (config.use_quant_conv)
+    quant_conv_ = make_at<Conv2d>(*this, "quant_conv", pointwise(2 * config.latent_channels), options);
   if (config.use_post_quant_conv)
     post_quant_conv_ = make_at<Conv2d>(*this, "post_quant_conv", pointwise(config.latent_channels), options);
 }

@@ -11,7 +11,9 @@ namespace {
 
 constexpr double kNormEps = 1e-6;  // not in the config
 
-ResnetOptions resnet(const VaeConfig& config, int64_t in, int64_t out) { return {in, out, 0, config.norm_num_groups, kNormEps}; }
+ResnetOptions resnet(const VaeConfig& config, int64_t in, int64_t out) {
+  return {in, out, 0, config.norm_num_groups, kNormEps};
+}
 
 Conv2d::Shape conv3(int64_t in, int64_t out) { return {.in = in, .out = out}; }
 
@@ -52,7 +54,8 @@ VaeEncoder::VaeEncoder(const VaeConfig& config, const torch::TensorOptions& opti
     auto& layers = resnets_.emplace_back();
     for (int64_t i = 0; i < config.layers_per_block; ++i) {
       const int64_t in = channels[i == 0 && level > 0 ? level - 1 : level];
-      layers.push_back(make_at<ResnetBlock>(*this, message(block, ".resnets.", i), resnet(config, in, channels[level]), options));
+      layers.push_back(
+          make_at<ResnetBlock>(*this, message(block, ".resnets.", i), resnet(config, in, channels[level]), options));
     }
     if (level + 1 < channels.size())
       downsamplers_.push_back(make_at<Downsample>(*this, block + ".downsamplers.0", channels[level], 0, options));
@@ -81,7 +84,8 @@ VaeDecoder::VaeDecoder(const VaeConfig& config, const torch::TensorOptions& opti
     auto& layers = resnets_.emplace_back();
     for (int64_t i = 0; i < config.layers_per_block + 1; ++i) {
       const int64_t in = channels[i == 0 && step > 0 ? level + 1 : level];
-      layers.push_back(make_at<ResnetBlock>(*this, message(block, ".resnets.", i), resnet(config, in, channels[level]), options));
+      layers.push_back(
+          make_at<ResnetBlock>(*this, message(block, ".resnets.", i), resnet(config, in, channels[level]), options));
     }
     if (level > 0) upsamplers_.push_back(make_at<Upsample>(*this, block + ".upsamplers.0", channels[level], options));
   }

@@ -18,7 +18,7 @@ VaeConfig VaeConfig::from_json(const Json& json) {
   c.latent_channels = read.integer("latent_channels", c.latent_channels);
   c.norm_num_groups = read.integer("norm_num_groups", c.norm_num_groups);
   c.sample_size = read.integer("sample_size", c.sample_size);
-  c.scaling_factor = read.real("scaling_factor", c.scaling_factor);
+  c.scaling_factor = read.positive("scaling_factor", c.scaling_factor);
   if (read.given("shift_factor")) c.shift_factor = read.real("shift_factor", 0);
   c.use_quant_conv = read.boolean("use_quant_conv", c.use_quant_conv);
   c.use_post_quant_conv = read.boolean("use_post_quant_conv", c.use_post_quant_conv);

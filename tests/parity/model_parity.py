@@ -8,18 +8,21 @@ torch.set_num_threads(1)
 TOLERANCE = 1e-4
 
 
-def randomize(model, seed):
-    """Random weights for every parameter, norms included: a norm left at weight 1, bias 0 would hide a swap."""
+def randomize(model, seed, scale=1.0):
+    """Random weights for every parameter, norms included: a norm left at weight 1, bias 0 would hide a swap.
+
+    With a small scale the variances in front of the norms come down to their eps, so that a wrong eps shows.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.normal_(generator=generator)
-            if parameter.dim() > 1:
-                parameter.mul_((parameter.numel() / parameter.shape[0]) ** -0.5)
-            elif "norm" in name and name.endswith("weight"):
-                parameter.mul_(0.2).add_(1)
+            if "norm" in name:
+                parameter.mul_(0.2).add_(1 if name.endswith("weight") else 0)
+            elif parameter.dim() > 1:
+                parameter.mul_(scale * (parameter.numel() / parameter.shape[0]) ** -0.5)
             else:
-                parameter.mul_(0.2)
+                parameter.mul_(0.2 * scale)
     return model
 
 

@@ -93,10 +93,11 @@ def published_config(model):
     return json.loads(model.to_json_string())
 
 
+@pytest.mark.parametrize("scale", [1, 0.003], ids=["ordinary weights", "variances near eps"])
 @pytest.mark.parametrize("case", CASES)
-def test_output_and_all_gradients_equal_diffusers(case, tmp_path):
+def test_output_and_all_gradients_equal_diffusers(case, scale, tmp_path):
     config, (batch, height, width) = CASES[case]
-    model = randomize(UNet2DConditionModel(**config), seed=1)
+    model = randomize(UNet2DConditionModel(**config), seed=1, scale=scale)
     tensors = inputs(model, batch, height, width)
     save_file(model.state_dict(), tmp_path / "weights.safetensors")
 

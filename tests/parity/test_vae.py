@@ -35,10 +35,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_encode_decode_and_all_gradients_equal_diffusers(case, tmp_path):
+@pytest.mark.parametrize("case, scale", [(case, 1) for case in CASES] + [("SD form, small", 0.003)])
+def test_encode_decode_and_all_gradients_equal_diffusers(case, scale, tmp_path):
     config, (batch, height, width) = CASES[case]
-    model = randomize(AutoencoderKL(**config), seed=3)
+    model = randomize(AutoencoderKL(**config), seed=3, scale=scale)
     factor, channels = 2 ** (len(config["block_out_channels"]) - 1), model.config.latent_channels
     save_file(model.state_dict(), tmp_path / "weights.safetensors")
     generator = torch.Generator().manual_seed(4)

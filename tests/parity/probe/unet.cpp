@@ -12,14 +12,15 @@
 SARA_PROBE(unet) {
   using namespace sara;
   const Json& model_config = in.config.at("model");
-  const UNetConfig config =
-      model_config == "sd15" ? sd15() : model_config == "sd20" ? sd20() : UNetConfig::from_json(model_config);
+  const UNetConfig config = model_config == "sd15"   ? sd15()
+                            : model_config == "sd20" ? sd20()
+                                                     : UNetConfig::from_json(model_config);
   const auto options = tests::tensor_options(in.config);
   UNet2DConditionModel unet(config, options);
   tests::fill_parameters(unet, in.config);
   tests::choose_gradients(unet, in.config);
-  const auto result = unet.forward(in.tensors.at("sample").to(options), in.tensors.at("timestep"),
-                                   in.tensors.at("text").to(options));
+  const auto result =
+      unet.forward(in.tensors.at("sample").to(options), in.tensors.at("timestep"), in.tensors.at("text").to(options));
   tests::give_gradients(unet, (result * in.tensors.at("cotangent")).sum(), out);
   out["output"] = result.detach();
 }

@@ -19,7 +19,8 @@ SARA_PROBE(vae) {
   const Posterior posterior = vae.encode(in.tensors.at("pixels"));
   const auto sample = posterior.sample(in.tensors.at("noise"));
   const auto decoded = vae.decode(in.tensors.at("latent"));
-  const auto loss = (sample * in.tensors.at("sample_cotangent")).sum() + (decoded * in.tensors.at("decoded_cotangent")).sum();
+  const auto loss =
+      (sample * in.tensors.at("sample_cotangent")).sum() + (decoded * in.tensors.at("decoded_cotangent")).sum();
   tests::give_gradients(vae, loss, out);
   out["mean"] = posterior.mean.detach();
   out["logvar"] = posterior.logvar.detach();
