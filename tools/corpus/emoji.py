@@ -8,7 +8,6 @@ faces and everything that is a sign or letter rather than a thing.
 import re
 from pathlib import Path
 
-from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFont
 
 from .picture import MissingSource, Picture, Source
@@ -83,6 +82,8 @@ def entries():
 
 def characters_of(font: Path) -> set[int]:
     """The code points that a font has a glyph for."""
+    from fontTools.ttLib import TTFont  # only the style set needs it
+
     with TTFont(font) as tables:
         return set(tables.getBestCmap())
 
