@@ -131,7 +131,8 @@ ImageInfo read_image_header(const std::string& path) {
   const Format format = format_of(file);
   ImageHeader header = header_of(file, format);
   if (header.orientation >= 5) std::swap(header.info.width, header.info.height);
-  if (!fits_extension(path, format)) header.info.notices.push_back("the file's name ends unlike its content, which is " + header.info.format);
+  if (!fits_extension(path, format))
+    header.info.notices.push_back("the file's name ends unlike its content, which is " + header.info.format);
   return std::move(header.info);
 }
 

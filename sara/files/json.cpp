@@ -62,7 +62,7 @@ class Builder : public JsonEvents {
 // JSON has no NaN; nlohmann would write null in its place without a word.
 void check_finite(const Json& value, const std::string& path) {
   if (value.is_number_float() && !std::isfinite(value.get<double>()))
-    throw InvalidArgument(path + ": a number is not finite, JSON cannot hold it");
+    throw InvalidArgument(escaped(path) + ": a number is not finite, JSON cannot hold it");
   if (value.is_structured())
     for (const Json& item : value) check_finite(item, path);
 }
@@ -83,7 +83,7 @@ void write_json(const std::string& path, const Json& value) {
   try {
     text = value.dump(2) + "\n";
   } catch (const Json::type_error&) {
-    throw InvalidArgument(path + ": a string is not UTF-8, JSON cannot hold it");
+    throw InvalidArgument(escaped(path) + ": a string is not UTF-8, JSON cannot hold it");
   }
   write_file(path, text);
 }

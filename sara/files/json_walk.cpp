@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/files/json_walk.h"
 
+#include <ios>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
@@ -45,7 +46,13 @@ std::string short_form(std::string text) {
   if (colon != std::string::npos) text.erase(0, colon + 2);
   constexpr size_t kLongest = 160;
   if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
-  return escaped(text);
+  // What was last read may be no UTF-8, or be cut within a character.
+  std::string out;
+  for (const char c : escaped(text)) {
+    const auto byte = static_cast<unsigned char>(c);
+    out += byte < 0x80 ? std::string(1, c) : message("\\x", std::hex, int{byte});
+  }
+  return out;
 }
 
 // Adapts nlohmann's SAX interface to JsonEvents and adds the checks.

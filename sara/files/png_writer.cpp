@@ -24,7 +24,7 @@ class PngEncoder {
 
   std::string encode(const std::string& path) {
     if (!png_ || !info_) throw OutOfMemory(path + ": no memory for the PNG encoder");
-    if (setjmp(png_jmpbuf(png_))) throw InvalidArgument(message(path, ": cannot be written as PNG: ", reason_));
+    if (setjmp(png_jmpbuf(png_))) throw InvalidArgument(message(escaped(path), ": cannot be written as PNG: ", reason_));
     write();
     return std::move(out_);
   }
@@ -73,7 +73,8 @@ class PngEncoder {
 void write_png(const std::string& path, const Image& image) {
   if (image.width < 1 || image.height < 1 || image.width > PNG_UINT_31_MAX || image.height > PNG_UINT_31_MAX ||
       image.pixels.size() != static_cast<size_t>(image.width) * static_cast<size_t>(image.height) * 3)
-    throw InvalidArgument(message(path, ": an image of ", image.width, " x ", image.height, " cannot have ", image.pixels.size(), " bytes"));
+    throw InvalidArgument(message(escaped(path), ": an image of ", image.width, " x ", image.height, " cannot have ",
+                                  image.pixels.size(), " bytes"));
   write_file(path, PngEncoder(image).encode(path));
 }
 

@@ -138,7 +138,8 @@ Image resize(const Image& image, int64_t width, int64_t height, Filter filter) {
     throw InvalidArgument(message("resize: impossible size (expected 1 to ", kMostPixels, " pixels, got ", width, " x ", height, ")"));
   if (image.width < 1 || image.height < 1 ||
       image.pixels.size() != static_cast<size_t>(image.width) * static_cast<size_t>(image.height) * 3)
-    throw InvalidArgument(message("resize: an image of ", image.width, " x ", image.height, " cannot have ", image.pixels.size(), " bytes"));
+    throw InvalidArgument(message("resize: an image of ", image.width, " x ", image.height, " cannot have ",
+                                  image.pixels.size(), " bytes"));
   if (width == image.width) return height == image.height ? image : resize_columns(image, height, filter);
   // Between the passes the image has the new width and the old height.
   if (__builtin_mul_overflow(width, image.height, &pixels) || pixels > kMostPixels)

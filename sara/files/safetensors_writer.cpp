@@ -20,13 +20,13 @@ std::string quoted(const std::string& text, const std::string& path) {
   try {
     return Json(text).dump();
   } catch (const Json::type_error&) {
-    throw InvalidArgument(message(path, ": \"", escaped(text), "\" is not UTF-8"));
+    throw InvalidArgument(message(escaped(path), ": \"", escaped(text), "\" is not UTF-8"));
   }
 }
 
 void check(const TensorSource& tensor, const std::string& path) {
   const auto refuse = [&](const std::string& reason) {
-    throw InvalidArgument(message(path, ": tensor \"", escaped(tensor.name), "\" ", reason));
+    throw InvalidArgument(message(escaped(path), ": tensor \"", escaped(tensor.name), "\" ", reason));
   };
   if (const auto defect = name_defect(tensor.name)) refuse("has a name that " + *defect);
   if (tensor.name == "__metadata__") refuse("has the name that the format keeps for metadata");
@@ -53,7 +53,7 @@ std::string header_text(const std::vector<TensorSource>& tensors, const std::map
   for (const TensorSource& tensor : tensors) {
     uint64_t end = 0;
     if (__builtin_add_overflow(begin, *tensor_bytes(tensor.dtype, tensor.shape), &end))
-      throw InvalidArgument(path + ": the tensors hold more than 2^64 bytes");
+      throw InvalidArgument(escaped(path) + ": the tensors hold more than 2^64 bytes");
     separate();
     text += message(quoted(tensor.name, path), ":{\"dtype\":\"", name(tensor.dtype), "\",\"shape\":", Json(tensor.shape).dump(),
                     ",\"data_offsets\":[", begin, ",", end, "]}");
@@ -62,7 +62,7 @@ std::string header_text(const std::vector<TensorSource>& tensors, const std::map
   text += "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
   if (text.size() > kLongestSafetensorsHeader)
-    throw InvalidArgument(message(path, ": the header is too long (expected at most ", kLongestSafetensorsHeader, " bytes, got ",
+    throw InvalidArgument(message(escaped(path), ": the header is too long (expected at most ", kLongestSafetensorsHeader, " bytes, got ",
                                   text.size(), ")"));
   return text;
 }
@@ -79,7 +79,7 @@ void write_safetensors(const std::string& path, std::vector<TensorSource> tensor
   for (const TensorSource& tensor : tensors) names.push_back(tensor.name);
   std::sort(names.begin(), names.end());
   if (const auto twice = std::adjacent_find(names.begin(), names.end()); twice != names.end())
-    throw InvalidArgument(message(path, ": tensor \"", escaped(*twice), "\" is given twice"));
+    throw InvalidArgument(message(escaped(path), ": tensor \"", escaped(*twice), "\" is given twice"));
 
   const std::string header = header_text(tensors, metadata, path);
   std::array<unsigned char, 8> length;

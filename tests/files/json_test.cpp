@@ -48,12 +48,13 @@ TEST(JsonText, NulAndByteOrderMarkAreRefused) {
   EXPECT_EQ(refusal("\xEF\xBB\xBF{}").first, "not valid JSON: it begins with a byte order mark");
 }
 
-TEST(JsonText, BrokenTextIsRefusedWithoutControlCharactersInTheMessage) {
+TEST(JsonText, BrokenTextIsRefusedWithAMessageFitToPrint) {
   for (const char* text : {"", " ", "{", "[1,]", "{\"a\"}", "{} {}", "nul", "01", "+1", ".5", "\"\x01\"", "\"\xff\"", "\"\\ud800\"",
                            "[1e999]", "// c\n1", "{\"a\":1,}", "NaN", "'a'"})
     EXPECT_NE(refusal(text).first, "") << text;
   const std::string reason = refusal("[\"a\nb\"]").first;
   for (const char c : reason) EXPECT_GE(static_cast<unsigned char>(c), 0x20);
+  EXPECT_NE(refusal("[\"\xff\"]").first.find("\\xff"), std::string::npos);  // and the message itself is UTF-8
 }
 
 TEST(JsonText, ContainersNestTo127) {
