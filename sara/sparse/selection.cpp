@@ -2,6 +2,7 @@
 #include "sara/sparse/selection.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "sara/base/error.h"
@@ -39,8 +40,8 @@ Selection select(const NamedTensors& scope, const SelectionRequest& request) {
   if (total == 0) throw InvalidArgument("include, exclude: no trainable weight is left. Fix: widen the patterns");
   double threshold = request.threshold.value_or(kDefaultThreshold);
   if (request.budget) {
-    counts_below(scope, threshold);  // for its check: a NaN has no place in the order of magnitudes
     threshold = threshold_for_count(scope, parse_budget(*request.budget, total));
+    if (!std::isfinite(threshold)) threshold = kDefaultThreshold;  // the count below finds the NaN and refuses it
   }
   const std::vector<int64_t> counts = counts_below(scope, threshold);
   const int64_t selected = std::accumulate(counts.begin(), counts.end(), int64_t{0});

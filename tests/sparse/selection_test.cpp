@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "sara/base/error.h"
 #include "sara/sparse/scope.h"
 
@@ -47,6 +49,14 @@ TEST(Selection, RefusesNothingAndMoreThanHalfAndSaysWhatWouldDo) {
   EXPECT_EQ(select(model(), {.threshold = 100, .force = true}).selected, 9);
   EXPECT_EQ(select(model(), {.threshold = 1e-9, .force = true}).selected, 0);
   EXPECT_THROW(select(model(), {.threshold = 1e-3, .budget = "5%"}), InvalidArgument);
+}
+
+TEST(Selection, RefusesNanWeightsByNameWithABudgetToo) {
+  for (const char* budget : {"5%", "100%"}) {
+    NamedTensors tensors = model();
+    tensors[1].second[1] = std::nanf("");
+    EXPECT_THROW(select(tensors, {.budget = budget}), BadFile) << budget;
+  }
 }
 
 TEST(Scope, PatternsNarrowAndTiedTensorsCountOnce) {
