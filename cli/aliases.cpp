@@ -9,6 +9,7 @@ namespace {
 struct Alias {
   const char* name;
   std::vector<std::string> targets;
+  const char* fixed = nullptr;  // a switch of theirs that is a value of ours
 };
 
 const std::vector<Alias> kAliases = {
@@ -17,31 +18,23 @@ const std::vector<Alias> kAliases = {
     {"output_dir", {"output"}},
     {"max_train_steps", {"steps"}},
     {"train_batch_size", {"batch_size"}},
-    {"sample_batch_size", {"batch_size"}},
-    {"lr", {"learning_rate"}},
     {"learning_rate", {"lr"}},
-    {"lr_scheduler", {"lr_schedule", "lr_curve", "schedule"}},
-    {"lr_warmup_steps", {"warmup_steps", "warmup"}},
-    {"gradient_accumulation_steps", {"accumulation", "accumulation_steps", "gradient_accumulation"}},
     {"mixed_precision", {"precision"}},
-    {"adam_beta1", {"beta1"}},
-    {"adam_beta2", {"beta2"}},
     {"adam_weight_decay", {"weight_decay"}},
-    {"adam_epsilon", {"epsilon", "eps"}},
-    {"max_grad_norm", {"clip", "clip_norm", "grad_clip"}},
-    {"checkpointing_steps", {"save_every", "checkpoint_every"}},
+    {"adam_epsilon", {"eps"}},
     {"caption_dropout_rate", {"caption_dropout"}},
+    {"proportion_empty_prompts", {"caption_dropout"}},
     {"min_snr_gamma", {"snr_gamma"}},
-    {"flip_aug", {"random_flip", "flip"}},
-    {"random_flip", {"flip"}},
-    {"image_interpolation_mode", {"interpolation", "filter"}},
-    {"validation_prompts", {"sample_prompts"}},
-    {"validation_prompt", {"sample_prompts"}},
-    {"validation_steps", {"sample_every"}},
+    {"flip_aug", {"random_flip"}},
+    {"image_interpolation_mode", {"resize_filter"}},
+    {"center_crop", {"crop"}, "center"},
+    {"random_crop", {"crop"}, "random"},
+    {"validation_prompts", {"sample_prompt"}},
+    {"validation_prompt", {"sample_prompt"}},
+    {"instance_prompt", {"caption"}},
     {"num_inference_steps", {"steps"}},
     {"guidance_scale", {"guidance"}},
     {"num_images_per_prompt", {"num_images"}},
-    {"scheduler", {"sampler"}},
 };
 
 struct Unsupported {
@@ -76,29 +69,27 @@ const std::vector<Unsupported> kUnsupported = {
     {"use_ema", kLater},
     {"offload_ema", kLater},
     {"foreach_ema", kLater},
-    {"noise_offset", kLater},
-    {"offset_noise", kLater},
+    {"offset_noise", "it is a switch for one strength. Fix: use --noise-offset 0.1"},
     {"input_perturbation", kLater},
-    {"snr_gamma", kLater},
-    {"min_snr_gamma", kLater},
     {"dream_training", kLater},
     {"dream_detail_preservation", kLater},
     {"prediction_type", "the prediction type is read from the model's scheduler_config.json. Fix: leave the flag out"},
     {"variant", "weights are found in the model's folder by name. Fix: leave the flag out"},
     {"max_train_samples", kLater},
     {"dataloader_num_workers", "images are read once and cached as latents. Fix: leave the flag out"},
-    {"image_column", kLater},
     {"logging_dir", "logs go to the output folder. Fix: leave the flag out"},
     {"report_to", "metrics go to metrics.jsonl in the output folder. Fix: leave the flag out"},
     {"tracker_project_name", kLater},
-    {"validation_epochs", "samples are counted in steps. Fix: use --sample-every"},
+    {"validation_epochs", "samples are drawn before and after training. Fix: leave the flag out"},
     {"rank", "a rank belongs to LoRA. Fix: use --budget or --threshold"},
     {"network_dim", "a rank belongs to LoRA. Fix: use --budget or --threshold"},
     {"network_alpha", "an alpha belongs to LoRA. Fix: leave the flag out"},
     {"lora_dropout", "it belongs to LoRA. Fix: leave the flag out"},
     {"use_dora", "it belongs to LoRA. Fix: leave the flag out"},
-    {"instance_data_dir", "DreamBooth is not in this version. Fix: use --data with captions"},
-    {"instance_prompt", "DreamBooth is not in this version. Fix: use --caption"},
+    {"instance_data_dir", "DreamBooth is not in this version. Fix: use --data, with --caption for one prompt"},
+    {"checkpointing_steps", "this version saves at the end and when it is interrupted. Fix: leave the flag out"},
+    {"validation_steps", "samples are drawn before and after training. Fix: leave the flag out"},
+    {"num_validation_images", "one sample a prompt is drawn. Fix: leave the flag out"},
     {"class_data_dir", kLater},
     {"class_prompt", kLater},
     {"with_prior_preservation", kLater},
@@ -130,6 +121,13 @@ std::vector<std::string> alias_targets(const std::string& name) {
 
 std::string alias_value(const std::string& name, const std::string& value) {
   return name == "mixed_precision" && value == "no" ? "fp32" : value;
+}
+
+std::optional<std::string> alias_fixed_value(const std::string& name) {
+  for (const auto& alias : kAliases) {
+    if (name == alias.name && alias.fixed) return alias.fixed;
+  }
+  return std::nullopt;
 }
 
 std::optional<std::string> unsupported_reason(const std::string& name) {

@@ -15,6 +15,9 @@ std::vector<std::string> alias_targets(const std::string& name);
 // `value` of alias `name` in our words: --mixed_precision no is --precision fp32.
 std::string alias_value(const std::string& name, const std::string& value);
 
+// The value of ours that a switch of theirs stands for: --center_crop is --crop center.
+std::optional<std::string> alias_fixed_value(const std::string& name);
+
 // Why a flag those scripts know is not taken here, and what to do; nothing for any other name.
 std::optional<std::string> unsupported_reason(const std::string& name);
 

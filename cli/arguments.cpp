@@ -78,6 +78,14 @@ size_t ArgumentReader::read_flag(const std::vector<std::string>& words, size_t a
       problems_.push_back(message(shown, ": ", problem));
     }
   };
+  if (const auto fixed = alias_fixed_value(name); fixed && field->name != name) {
+    if (has_value) {
+      problems_.push_back(message(shown, ": takes no value"));
+    } else {
+      read(*fixed);
+    }
+    return at + 1;
+  }
   if (has_value) {
     read(value);
     return at + 1;

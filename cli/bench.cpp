@@ -4,6 +4,7 @@
 #include "cli/model_choice.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
+#include "cli/version.h"
 #include "sara/base/error.h"
 #include "sara/models/initialize.h"
 #include "sara/train/step_bench.h"
@@ -53,7 +54,7 @@ void run_bench(const BenchVerb& verb) {
   auto model = open_model(verb);
   Json result{{"model", model.name}};
   result.update(bench_train_step(std::move(model.unet), model.pixels_a_latent, verb.step, verb.method));
-  result["commit"] = SARA_COMMIT;
+  result["commit"] = commit();
   if (verb.output.json) return print(result.dump() + "\n");
   for (const auto& [key, value] : result.items()) print(key + ": " + (value.is_string() ? value.get<std::string>() : value.dump()) + "\n");
 }

@@ -108,6 +108,8 @@ void Command::apply_file(const std::string& path, std::vector<std::string>& prob
     Field* field = find(entry.key);
     if (!field || field->name == "config") {
       problems.push_back(entry.where + ": " + unknown(entry.key, entry.key));
+    } else if (alias_fixed_value(entry.key) && field->name != entry.key) {
+      problems.push_back(message(entry.where, ": ", entry.key, ": is a flag only. Fix: write ", field->name, " = \"", *alias_fixed_value(entry.key), "\""));
     } else if (auto problem = field->assign(entry.value, entry.where)) {
       problems.push_back(message(entry.where, ": ", entry.key, ": ", *problem));
     }

@@ -9,6 +9,7 @@
 
 #include "cli/output.h"
 #include "cli/verbs.h"
+#include "cli/version.h"
 
 namespace sara::cli {
 namespace {
@@ -25,8 +26,8 @@ Json findings() {
   const double gib = 1024.0 * 1024.0 * 1024.0;
   const double memory = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGE_SIZE)) / gib;
   Json out;
-  out["sara"] = SARA_VERSION;
-  out["commit"] = SARA_COMMIT;
+  out["sara"] = version();
+  out["commit"] = commit();
   out["torch"] = TORCH_VERSION;
   out["cpu_capability"] = at::get_cpu_capability();
   out["threads"] = at::get_num_threads();
@@ -34,7 +35,7 @@ Json findings() {
   out["memory_gib"] = std::round(memory * 10) / 10;
   out["cuda_build"] = at::Context::hasCUDA();
   out["cuda_devices"] = at::Context::hasCUDA() ? int(at::detail::getCUDAHooks().deviceCount()) : 0;
-  const std::string model = std::string(SARA_MODELS_DIR) + "/mini-sd";
+  const std::string model = std::string(default_models_dir()) + "/mini-sd";
   out["default_model"] = std::filesystem::exists(model + "/model_index.json") ? model : "missing: " + model;
   return out;
 }

@@ -63,7 +63,7 @@ std::string value_notes(const Field& field) {
   std::string out;
   const auto& value = field.default_value;
   if (field.is_switch() && value.is_boolean()) {
-    if (value.get<bool>()) out = "on unless said";
+    if (value.get<bool>()) out = "default on";
   } else if (!value.is_null() && value != Json::array() && value != "") {
     out = "default " + (value.is_string() ? value.get<std::string>() : toml_value(value));
   }

@@ -8,6 +8,7 @@
 #include "cli/help.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
+#include "cli/version.h"
 #include "sara/base/error.h"
 #include "sara/base/log.h"
 
@@ -21,7 +22,7 @@ void run(const std::vector<std::string>& words) {
     return;
   }
   if (words[0] == "--version") {
-    print("sara " SARA_VERSION " (" SARA_COMMIT ")\n");
+    print(std::string("sara ") + version() + " (" + commit() + ")\n");
     return;
   }
   std::vector<std::string> names;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "cli/version.h"
 #include "sara/base/error.h"
 
 namespace sara::cli {
@@ -11,7 +12,7 @@ namespace sara::cli {
 std::string model_path(const ModelOptions& options) {
   if (options.model) return *options.model;
   const char* chosen = std::getenv("SARA_MODELS_DIR");
-  const auto path = std::filesystem::path(chosen ? chosen : SARA_MODELS_DIR) / "mini-sd";
+  const auto path = std::filesystem::path(chosen ? chosen : default_models_dir()) / "mini-sd";
   if (!std::filesystem::exists(path / "model_index.json")) {
     throw BadFile(path.string(), "the model that comes with sara is not here. Fix: add --model FOLDER, or set SARA_MODELS_DIR");
   }

@@ -3,6 +3,7 @@
 #include "cli/model_choice.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
+#include "cli/version.h"
 #include "sara/base/error.h"
 #include "sara/train/fine_tune.h"
 
@@ -35,7 +36,7 @@ void run_train(TrainVerb& verb, const Command& command) {
   request.model_resolution = left_at_default(command, "resolution");
   request.config = command.resolved();
   request.config_toml = toml_text(request.config);
-  request.config["sara_version"] = SARA_VERSION;
+  request.config["sara_version"] = version();
   const auto summary = fine_tune(request);
   if (verb.output.json) {
     print(summary.dump() + "\n");

@@ -5,6 +5,12 @@ namespace sara::cli {
 
 std::vector<Command> all_commands() {
   return {
+      train_command(),
+      generate_command(),
+      merge_command(),
+      inspect_command(),
+      pretrain_command(),
+      bench_command(),
       config_command(),
       doctor_command(),
   };

@@ -8,6 +8,12 @@
 namespace sara::cli {
 
 // One function per verb, each in its own file.
+Command train_command();
+Command pretrain_command();
+Command bench_command();
+Command generate_command();
+Command merge_command();
+Command inspect_command();
 Command config_command();
 Command doctor_command();
 

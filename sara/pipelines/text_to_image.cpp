@@ -60,14 +60,17 @@ void denoise_(std::vector<Drawing>& drawings, const TextToImageParts& parts, con
 
 }  // namespace
 
-TextToImageParts load_text_to_image(const ModelFolder& model, c10::ScalarType dtype, c10::Device device) {
+TextToImageParts load_text_to_image(const ModelFolder& model, std::shared_ptr<UNet2DConditionModel> unet) {
   TextToImageParts parts;
+  const auto weight = unet->parameters().front();
+  const auto dtype = weight.scalar_type();
+  const auto device = weight.device();
+  parts.unet = std::move(unet);
   parts.scheduler = SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json");
   const auto tokenizer = std::make_shared<ClipTokenizer>(model.tokenizer_path());
   parts.tokenizer = tokenizer;
   parts.text_encoder = model.load_text_encoder(dtype, device);
   parts.vae = model.load_vae(dtype, device);
-  parts.unet = model.load_unet(dtype, device);
   const auto require_equal = [&](const char* what, int64_t expected, int64_t got) {
     if (expected != got) throw BadFile(model.path(), message("the parts do not fit each other: ", what, " (expected ", expected, ", got ", got, ")"));
   };

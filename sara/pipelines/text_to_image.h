@@ -58,7 +58,8 @@ struct TextToImageParts {
 };
 
 // All parts of a model folder. Throws BadFile, also when the parts do not fit each other (text width, vocabulary, latents).
-TextToImageParts load_text_to_image(const ModelFolder& model, c10::ScalarType dtype, c10::Device device = c10::kCPU);
+// The denoiser is handed in, since adapters may sit on it; the others follow its dtype and device.
+TextToImageParts load_text_to_image(const ModelFolder& model, std::shared_ptr<UNet2DConditionModel> unet);
 
 // The text encoder's last hidden state of each prompt, [N, T, D] in the encoder's dtype. Warns of prompts that were cut.
 torch::Tensor prompt_embeddings(const ClipTextModel& text_encoder, const Tokenizer& tokenizer, const std::vector<std::string>& prompts);

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <torch/torch.h>
+
+#include <sstream>
+
+#include "cli/adapter_choice.h"
+#include "cli/config_file.h"
+#include "cli/model_choice.h"
+#include "cli/output.h"
+#include "cli/picture_folder.h"
+#include "cli/verbs.h"
+#include "sara/base/device.h"
+#include "sara/base/error.h"
+#include "sara/base/log.h"
+#include "sara/data/captions.h"
+#include "sara/files/atomic_file.h"
+#include "sara/pipelines/contact_sheet.h"
+#include "sara/pipelines/text_to_image.h"
+#include "sara/weights/precision.h"
+
+namespace sara::cli {
+namespace {
+
+struct PromptOptions {
+  std::vector<std::string> prompt;
+  std::optional<std::string> prompts;
+  std::string output;
+  bool overwrite = false, grid = false;
+  std::string precision = "fp32", device = "auto";
+
+  template <class V>
+  void visit(V&& v) {
+    v("prompt", prompt, "What to draw; repeat for several");
+    v("prompts", prompts, "File with one prompt a line");
+    v("output", output, "Folder for the pictures: 0000.png ..., prompts.jsonl, config.toml");
+    v("overwrite", overwrite, "Replace the pictures that an earlier run left in the output folder");
+    v("grid", grid, "Also write grid.png, all pictures on one sheet");
+    v("precision", precision, "Type of the weights while drawing", one_of({"fp32", "bf16", "fp16"}));
+    v("device", device, "auto, cpu, cuda or cuda:N");
+  }
+};
+
+struct GenerateVerb {
+  ModelOptions model;
+  AdapterOptions adapters;
+  PromptOptions what;
+  GenerateOptions how;
+};
+
+std::vector<std::string> prompts_in(const std::string& path) {
+  const std::string text = read_file(path);
+  if (const auto bad = first_bad_utf8(text)) throw BadFile(path, "not UTF-8 text. Fix: save the file as UTF-8", *bad);
+  std::vector<std::string> prompts;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const auto prompt = trimmed(line);
+    if (!prompt.empty()) prompts.emplace_back(prompt);
+  }
+  if (prompts.empty()) throw BadFile(path, "no prompts in this file (expected one a line)");
+  return prompts;
+}
+
+std::vector<std::string> chosen_prompts(const PromptOptions& what) {
+  if (what.prompts && !what.prompt.empty()) throw InvalidArgument("--prompt and --prompts: both given. Fix: use one of them");
+  if (what.prompts) return prompts_in(*what.prompts);
+  if (what.prompt.empty()) throw InvalidArgument("--prompt: missing. Fix: add --prompt TEXT, or --prompts FILE");
+  for (const auto& prompt : what.prompt) {
+    if (first_bad_utf8(prompt)) throw InvalidArgument("--prompt: not UTF-8 text");
+  }
+  return what.prompt;
+}
+
+// Rows of prompts with a column a seed; with one picture a prompt, rows of eight.
+Image sheet_of(const std::vector<Image>& pictures, const std::vector<std::string>& prompts, const GenerateOptions& how) {
+  std::vector<std::vector<Image>> rows;
+  std::vector<std::string> row_labels, column_labels;
+  const auto columns = static_cast<size_t>(how.num_images > 1 ? how.num_images : 8);
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    if (i % columns == 0) {
+      rows.emplace_back();
+      row_labels.push_back(how.num_images > 1 ? prompts[i / columns] : std::to_string(i) + " - " + std::to_string(std::min(i + columns, pictures.size()) - 1));
+    }
+    rows.back().push_back(pictures[i]);
+  }
+  for (int64_t i = 0; how.num_images > 1 && i < how.num_images; ++i) column_labels.push_back("seed " + std::to_string(how.seed + i));
+  return contact_sheet(rows, row_labels, column_labels, pictures.front().width < 256 ? 2 : 1);
+}
+
+void run_generate(const GenerateVerb& verb, const Command& command) {
+  const torch::NoGradGuard no_grad;
+  const auto prompts = chosen_prompts(verb.what);
+  if (verb.what.output.empty()) throw InvalidArgument("--output: missing. Fix: add --output FOLDER");
+  const auto device = device_from_name(verb.what.device);
+  const auto dtype = dtype_from_precision(verb.what.precision);
+  const auto adapters = load_adapters(verb.adapters);
+  ModelFolder model(model_path(verb.model));
+  if (verb.model.allow_nonfinite) model.allow_nonfinite();
+  auto parts = load_text_to_image(model, load_adapted_unet(model, adapters, verb.adapters.force, dtype, device));
+
+  PictureFolder folder(verb.what.output, verb.what.overwrite);
+  write_file(folder.file("config.toml"), toml_text(command.resolved()));
+  const auto with = prompt_embeddings(*parts.text_encoder, *parts.tokenizer, prompts);
+  torch::Tensor without;
+  if (verb.how.guidance > 1) without = prompt_embeddings(*parts.text_encoder, *parts.tokenizer, {verb.how.negative_prompt});
+  std::vector<Image> pictures;
+  std::string written;  // told at the end: a reader that goes away must not stop the drawing
+  draw_pictures(
+      parts, with, without, verb.how,
+      [&](int64_t index, Image picture) {
+        const auto path = folder.add(index, picture, prompts[static_cast<size_t>(index / verb.how.num_images)], verb.how.seed + index % verb.how.num_images);
+        written += path + "\n";
+        if (verb.what.grid) pictures.push_back(std::move(picture));
+      },
+      [](int64_t done, int64_t total) { log_progress(message("drawing: step ", done, " of ", total), done == total); });
+  folder.finish();
+  if (verb.what.grid) {
+    write_png(folder.file("grid.png"), sheet_of(pictures, prompts, verb.how));
+    written += folder.file("grid.png") + "\n";
+  }
+  print(written);
+}
+
+}  // namespace
+
+Command generate_command() {
+  auto verb = std::make_shared<GenerateVerb>();
+  Command command("generate", "Draw pictures from prompts");
+  command.example("sara generate --prompt \"a red apple\" --output pictures")
+      .example("sara generate --adapter run/adapter.safetensors:0.8 --prompts prompts.txt --num-images 4 --grid --output pictures")
+      .add(verb->model)
+      .add(verb->adapters)
+      .add(verb->what)
+      .add(verb->how, "Drawing")
+      .on_run([verb](const Command& self) { run_generate(*verb, self); });
+  return command;
+}
+
+}  // namespace sara::cli

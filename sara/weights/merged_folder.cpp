@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/weights/merged_folder.h"
+
+#include <sys/statvfs.h>
+
+#include <filesystem>
+#include <set>
+
+#include "sara/base/error.h"
+#include "sara/files/atomic_folder.h"
+#include "sara/files/json.h"
+#include "sara/weights/adapter_base.h"
+#include "sara/weights/applied_adapters.h"
+#include "sara/weights/tensor_file.h"
+
+namespace sara {
+namespace {
+
+namespace fs = std::filesystem;
+
+using Changes = std::map<std::string, std::map<std::string, torch::Tensor>>;  // component -> tensor -> new weights
+
+std::pair<std::string, std::string> split_key(const std::string& key) {
+  const auto dot = key.find('.');
+  return {key.substr(0, dot), dot == std::string::npos ? "" : key.substr(dot + 1)};
+}
+
+// The base's tensors that the adapters touch, as stored, by the adapters' keys.
+NamedTensors touched_tensors(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters) {
+  std::map<std::string, std::set<std::string>> wanted;
+  for (const auto& [adapter, scale] : adapters) {
+    for (const auto& [key, tensor] : adapter.tensors) wanted[split_key(key).first].insert(split_key(key).second);
+  }
+  NamedTensors tensors;
+  for (const auto& [component, names] : wanted) {
+    if (!model.index().contains(component) || !fs::is_directory(model.component_path(component))) continue;  // reported as "not in the model"
+    const WeightFiles files(model.component_path(component));
+    for (const auto& [reader, info] : files.entries()) {
+      if (names.count(info->name)) tensors.emplace_back(component + "." + info->name, read_tensor(*reader, *info));
+    }
+  }
+  return tensors;
+}
+
+bool holds_weights(const fs::path& file) {
+  static const std::set<std::string> kKinds = {".safetensors", ".bin", ".ckpt", ".pt", ".msgpack", ".onnx", ".h5"};
+  return kKinds.count(file.extension().string()) || file.filename().string().find(".index.") != std::string::npos;
+}
+
+void copy(const fs::path& from, const fs::path& to) {
+  std::error_code failure;
+  fs::copy_file(from, to, failure);
+  if (failure) throw IoError(to.string(), "cannot copy " + from.string(), failure.value());
+}
+
+void write_changed_file(const SafetensorsReader& reader, const std::map<std::string, torch::Tensor>& changed, const fs::path& to) {
+  TensorMap tensors;
+  for (const auto& info : reader.tensors()) {
+    const auto found = changed.find(info.name);
+    tensors[info.name] = found == changed.end() ? read_tensor(reader, info) : found->second;
+  }
+  save_tensors(to.string(), tensors, reader.metadata());
+}
+
+// An index of shards belongs to the weights that were read, or to a variant that was not.
+bool is_index_of(const fs::path& file, const std::set<fs::path>& chosen) {
+  if (file.filename().string().find(".safetensors.index.") == std::string::npos) return false;
+  const auto map = read_json(file.string()).value("weight_map", Json::object());
+  for (const auto& [tensor, shard] : map.items()) {
+    if (shard.is_string() && chosen.count(shard.get<std::string>())) return true;
+  }
+  return false;
+}
+
+// One component with changed tensors: the weight files that were read, and everything in it that holds no weights.
+void write_component(const fs::path& from, const fs::path& to, const std::map<std::string, torch::Tensor>& changed, MergeReport& report) {
+  const WeightFiles files(from.string());
+  std::map<const SafetensorsReader*, bool> readers;  // whether it holds a changed tensor
+  for (const auto& [reader, info] : files.entries()) readers[reader] |= changed.count(info->name) > 0;
+  std::set<fs::path> chosen;
+  for (const auto& [reader, anew] : readers) {
+    const auto name = fs::path(reader->path()).lexically_relative(from);
+    chosen.insert(name);
+    fs::create_directories((to / name).parent_path());
+    anew ? write_changed_file(*reader, changed, to / name) : copy(reader->path(), to / name);
+  }
+  for (const auto& entry : fs::recursive_directory_iterator(from)) {
+    const auto name = entry.path().lexically_relative(from);
+    if (entry.is_directory() || chosen.count(name)) continue;
+    if (holds_weights(name) && !is_index_of(entry.path(), chosen)) {
+      report.left_out.push_back((from.filename() / name).string());
+      continue;
+    }
+    fs::create_directories((to / name).parent_path());
+    copy(entry.path(), to / name);
+  }
+}
+
+// Weights at the top of the folder are a single-file copy of the model as it was.
+void copy_model(const fs::path& from, const fs::path& to, const Changes& changes, MergeReport& report) {
+  for (const auto& entry : fs::directory_iterator(from)) {
+    const auto name = entry.path().filename();
+    const auto changed = changes.find(name.string());
+    if (changed != changes.end()) {
+      write_component(entry.path(), to / name, changed->second, report);
+    } else if (entry.is_directory()) {
+      fs::copy(entry.path(), to / name, fs::copy_options::recursive);
+    } else if (holds_weights(name)) {
+      report.left_out.push_back(name.string());
+    } else {
+      copy(entry.path(), to / name);
+    }
+  }
+}
+
+void require_space(const fs::path& source, const fs::path& target) {
+  uint64_t needed = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(source, fs::directory_options::follow_directory_symlink)) {
+    if (entry.is_regular_file()) needed += entry.file_size();
+  }
+  struct statvfs disk {};
+  if (statvfs(target.c_str(), &disk) != 0) return;
+  const uint64_t available = uint64_t(disk.f_bavail) * disk.f_frsize;
+  if (available < needed) {
+    throw IoError(target.string(), message("too little disk space for the merged model (needed ", needed / 1000000, " MB, free ", available / 1000000, " MB)"),
+                  ENOSPC);
+  }
+}
+
+void require_apart(const fs::path& model, const fs::path& output) {
+  const auto a = fs::weakly_canonical(model), b = fs::weakly_canonical(output);
+  const auto inside = [](const fs::path& inner, const fs::path& outer) {
+    const auto way = inner.lexically_relative(outer);
+    return !way.empty() && *way.begin() != "..";
+  };
+  if (inside(a, b) || inside(b, a)) {
+    throw InvalidArgument(message("output: ", escaped(output.string()), " is the model's folder, lies in it or holds it. Fix: choose another --output"));
+  }
+}
+
+}  // namespace
+
+MergeReport write_merged_folder(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters, const std::string& output, bool overwrite,
+                                bool force) {
+  require_apart(model.path(), output);
+  AtomicFolder folder(output, overwrite);
+  require_space(model.path(), folder.temporary());
+  const auto tensors = touched_tensors(model, adapters);
+  if (!force) {
+    for (const auto& [adapter, scale] : adapters) require_base(adapter, tensors, model.family());
+  }
+  AppliedAdapters applied(tensors, model.family());
+  for (const auto& [adapter, scale] : adapters) applied.add(adapter, scale, /*force=*/true);  // checked above, in the type of its training
+
+  MergeReport report;
+  std::map<std::string, std::vector<torch::Tensor>> masks;
+  for (const auto& [adapter, scale] : adapters) {
+    for (const auto& [key, tensor] : adapter.tensors) masks[key].push_back(tensor.indices.to(at::kLong));
+  }
+  for (const auto& [key, parts] : masks) report.changed_weights += std::get<0>(at::_unique(at::cat(parts))).numel();
+  Changes changes;
+  for (const auto& [key, tensor] : tensors) changes[split_key(key).first][split_key(key).second] = tensor;
+  report.changed_tensors = static_cast<int64_t>(tensors.size());
+  copy_model(model.path(), folder.temporary(), changes, report);
+  folder.commit();
+  return report;
+}
+
+}  // namespace sara
