@@ -15,8 +15,7 @@ DdimSampler::DdimSampler(const SchedulerConfig& config, double eta) : schedule_(
 
 void DdimSampler::set_timesteps(int64_t steps) { timesteps_ = integer_timesteps(schedule_.config(), steps); }
 
-torch::Tensor DdimSampler::step(const torch::Tensor& model_output, size_t i, const torch::Tensor& sample,
-                                std::optional<at::Generator> generator) {
+torch::Tensor DdimSampler::step(const torch::Tensor& model_output, size_t i, const torch::Tensor& sample, std::optional<at::Generator> generator) {
   check_step(model_output, i, sample);
   const SchedulerConfig& config = schedule_.config();
   const auto timestep = int64_t(timesteps_[i]);

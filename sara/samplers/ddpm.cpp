@@ -22,15 +22,15 @@ std::vector<double> integer_timesteps(const SchedulerConfig& config, int64_t ste
   return timesteps;
 }
 
-Implied implied(const SchedulerConfig& config, const torch::Tensor& model_output, const torch::Tensor& sample,
-                const torch::Tensor& left) {
+Implied implied(const SchedulerConfig& config, const torch::Tensor& model_output, const torch::Tensor& sample, const torch::Tensor& left) {
   const torch::Tensor picture_share = left.sqrt(), noise_share = (1 - left).sqrt();
   if (config.prediction_type == "v_prediction")
     return {picture_share * sample - noise_share * model_output, picture_share * model_output + noise_share * sample};
   if (config.prediction_type == "sample") return {model_output, (sample - picture_share * model_output) / noise_share};
   if (left.item<float>() == 0)
-    throw InvalidArgument("noise prediction says nothing about the picture at a timestep with zero signal "
-                          "(rescale_betas_zero_snr with prediction_type epsilon). Fix: use euler or dpm++2m, or v_prediction");
+    throw InvalidArgument(
+        "noise prediction says nothing about the picture at a timestep with zero signal "
+        "(rescale_betas_zero_snr with prediction_type epsilon). Fix: use euler or dpm++2m, or v_prediction");
   return {(sample - noise_share * model_output) / picture_share, model_output};
 }
 
@@ -44,8 +44,7 @@ DdpmSampler::DdpmSampler(const SchedulerConfig& config) : schedule_(config) {
 
 void DdpmSampler::set_timesteps(int64_t steps) { timesteps_ = integer_timesteps(schedule_.config(), steps); }
 
-torch::Tensor DdpmSampler::step(const torch::Tensor& model_output, size_t i, const torch::Tensor& sample,
-                                std::optional<at::Generator> generator) {
+torch::Tensor DdpmSampler::step(const torch::Tensor& model_output, size_t i, const torch::Tensor& sample, std::optional<at::Generator> generator) {
   check_step(model_output, i, sample);
   const SchedulerConfig& config = schedule_.config();
   const auto timestep = int64_t(timesteps_[i]);

@@ -28,7 +28,6 @@ std::vector<double> integer_timesteps(const SchedulerConfig& config, int64_t ste
 struct Implied {
   torch::Tensor picture, noise;
 };
-Implied implied(const SchedulerConfig& config, const torch::Tensor& model_output, const torch::Tensor& sample,
-                const torch::Tensor& left);
+Implied implied(const SchedulerConfig& config, const torch::Tensor& model_output, const torch::Tensor& sample, const torch::Tensor& left);
 
 }  // namespace sara

@@ -17,8 +17,7 @@ namespace {
 int64_t usable_timesteps(const NoiseSchedule& schedule, const std::vector<float>& training) {
   const double least = schedule.config().lambda_min_clipped;
   const auto usable = std::ranges::count_if(training, [&](float sigma) { return -std::log(double(sigma)) >= least; });
-  if (usable == 0)
-    throw InvalidArgument(message("lambda_min_clipped ", least, " leaves no timestep. Fix: lower it in scheduler_config.json"));
+  if (usable == 0) throw InvalidArgument(message("lambda_min_clipped ", least, " leaves no timestep. Fix: lower it in scheduler_config.json"));
   return usable;
 }
 
@@ -87,8 +86,7 @@ bool DpmSolverSampler::first_order(size_t i) const {
          (last && (config.euler_at_final || (config.lower_order_final && timesteps_.size() < 15) || config.final_sigmas_type == "zero"));
 }
 
-torch::Tensor DpmSolverSampler::step(const torch::Tensor& model_output, size_t i, const torch::Tensor& sample,
-                                     std::optional<at::Generator>) {
+torch::Tensor DpmSolverSampler::step(const torch::Tensor& model_output, size_t i, const torch::Tensor& sample, std::optional<at::Generator>) {
   check_step(model_output, i, sample);
   if (i != next_)
     throw InvalidArgument(message("dpm++2m steps come in order (expected step ", next_, ", got ", i, "). Fix: call set_timesteps to start again"));

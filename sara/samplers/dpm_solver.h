@@ -28,9 +28,9 @@ class DpmSolverSampler : public Sampler {
   bool first_order(size_t i) const;
 
   NoiseSchedule schedule_;
-  torch::Tensor sigmas_;           // fp32 on the CPU, one more than timesteps
-  torch::Tensor picture_before_;   // the picture implied at the step before
-  size_t next_ = 0;                // the only step that may come now
+  torch::Tensor sigmas_;          // fp32 on the CPU, one more than timesteps
+  torch::Tensor picture_before_;  // the picture implied at the step before
+  size_t next_ = 0;               // the only step that may come now
 };
 
 }  // namespace sara

@@ -34,8 +34,8 @@ void EulerSampler::set_timesteps(int64_t steps) {
   std::vector<double> sigmas;
   if (config.interpolation_type == "log_linear") {
     // One level more than steps: the last step ends at the smallest training sigma, not at final_sigmas_type's.
-    const torch::Tensor levels = torch::linspace(std::log(training.back()), std::log(training.front()), steps + 1,
-                                                 torch::TensorOptions().dtype(torch::kFloat32)).exp();
+    const torch::Tensor levels =
+        torch::linspace(std::log(training.back()), std::log(training.front()), steps + 1, torch::TensorOptions().dtype(torch::kFloat32)).exp();
     sigmas.assign(levels.data_ptr<float>(), levels.data_ptr<float>() + levels.numel());
   } else {
     sigmas = sigmas_at(timesteps_, training);
@@ -59,8 +59,7 @@ torch::Tensor EulerSampler::scale_model_input(const torch::Tensor& sample, size_
   return sample / (sigmas_[int64_t(i)].square() + 1).sqrt();
 }
 
-torch::Tensor EulerSampler::step(const torch::Tensor& model_output, size_t i, const torch::Tensor& sample,
-                                 std::optional<at::Generator>) {
+torch::Tensor EulerSampler::step(const torch::Tensor& model_output, size_t i, const torch::Tensor& sample, std::optional<at::Generator>) {
   check_step(model_output, i, sample);
   const torch::Tensor sigma = sigmas_[int64_t(i)], after = sigmas_[int64_t(i) + 1];
   const torch::Tensor x = sample.to(torch::kFloat32), output = model_output.to(torch::kFloat32);

@@ -5,7 +5,7 @@
 
 namespace sara {
 
-// Euler's method for the probability flow in sigma (Karras et al. 2022, algorithm 1 of second order left out, no churn).
+// Euler's method for the probability flow in sigma (Karras et al. 2022, section 3, without second order and churn).
 // Samples live in x + sigma noise; the denoiser is shown x / sqrt(sigma^2 + 1).
 //   x0 = x - sigma e   (epsilon),   x / (sigma^2 + 1) - sigma / sqrt(sigma^2 + 1) v   (v_prediction)
 //   x' = x + (x - x0) / sigma (sigma' - sigma)

@@ -16,8 +16,7 @@ namespace {
 std::vector<double> cosine_betas(int64_t count) {
   const auto left = [](double t) { return std::pow(std::cos((t + 0.008) / 1.008 * std::numbers::pi / 2), 2); };
   std::vector<double> betas(count);
-  for (int64_t i = 0; i < count; ++i)
-    betas[i] = std::min(1 - left(double(i + 1) / double(count)) / left(double(i) / double(count)), 0.999);
+  for (int64_t i = 0; i < count; ++i) betas[i] = std::min(1 - left(double(i + 1) / double(count)) / left(double(i) / double(count)), 0.999);
   return betas;
 }
 
@@ -44,28 +43,25 @@ torch::Tensor training_betas(const SchedulerConfig& config) {
   } else if (config.beta_schedule == "squaredcos_cap_v2") {
     betas = torch::tensor(cosine_betas(config.num_train_timesteps), torch::kFloat64).to(torch::kFloat32);
   } else {
-    throw InvalidArgument(message("beta_schedule ", config.beta_schedule, " is unknown (expected linear, scaled_linear or ",
-                                  "squaredcos_cap_v2)"));
+    throw InvalidArgument(message("beta_schedule ", config.beta_schedule, " is unknown (expected linear, scaled_linear or ", "squaredcos_cap_v2)"));
   }
   return config.rescale_betas_zero_snr ? zero_snr(betas) : betas;
 }
 
-NoiseSchedule::NoiseSchedule(const SchedulerConfig& config)
-    : config_(config), alphas_cumprod_(torch::cumprod(1.0 - training_betas(config), 0)) {}
+NoiseSchedule::NoiseSchedule(const SchedulerConfig& config) : config_(config), alphas_cumprod_(torch::cumprod(1.0 - training_betas(config), 0)) {}
 
-NoiseSchedule::Factors NoiseSchedule::factors(const torch::Tensor& latents, const torch::Tensor& noise,
-                                              const torch::Tensor& timesteps) const {
+NoiseSchedule::Factors NoiseSchedule::factors(const torch::Tensor& latents, const torch::Tensor& noise, const torch::Tensor& timesteps) const {
   if (latents.sizes() != noise.sizes())
     throw InvalidArgument(message("noise has another shape than the latents (expected ", latents.sizes(), ", got ", noise.sizes(), ")"));
   if (timesteps.dim() != 1 || latents.dim() < 1 || timesteps.size(0) != latents.size(0) || timesteps.scalar_type() != torch::kInt64)
-    throw InvalidArgument(message("wrong timesteps (expected one int64 per latent, ", latents.sizes(), ", got ", timesteps.sizes(),
-                                  " of ", timesteps.scalar_type(), ")"));
+    throw InvalidArgument(message("wrong timesteps (expected one int64 per latent, ", latents.sizes(), ", got ", timesteps.sizes(), " of ",
+                                  timesteps.scalar_type(), ")"));
   // A look at values on another device would stall it at every step; its indexing checks them itself.
   if (timesteps.is_cpu() && timesteps.numel() > 0) {
     const auto [low, high] = timesteps.aminmax();
     if (low.item<int64_t>() < 0 || high.item<int64_t>() >= num_train_timesteps())
-      throw InvalidArgument(message("timestep outside the schedule (expected 0 to ", num_train_timesteps() - 1, ", got ",
-                                    low.item<int64_t>(), " to ", high.item<int64_t>(), ")"));
+      throw InvalidArgument(message("timestep outside the schedule (expected 0 to ", num_train_timesteps() - 1, ", got ", low.item<int64_t>(), " to ",
+                                    high.item<int64_t>(), ")"));
   }
   const torch::Tensor left = alphas_cumprod_.to(latents.device()).index_select(0, timesteps.to(latents.device()));
   std::vector<int64_t> shape(latents.dim(), 1);
@@ -73,25 +69,21 @@ NoiseSchedule::Factors NoiseSchedule::factors(const torch::Tensor& latents, cons
   return {left.sqrt().to(latents.scalar_type()).view(shape), (1.0 - left).sqrt().to(latents.scalar_type()).view(shape)};
 }
 
-torch::Tensor NoiseSchedule::add_noise(const torch::Tensor& latents, const torch::Tensor& noise,
-                                       const torch::Tensor& timesteps) const {
+torch::Tensor NoiseSchedule::add_noise(const torch::Tensor& latents, const torch::Tensor& noise, const torch::Tensor& timesteps) const {
   const Factors f = factors(latents, noise, timesteps);
   return f.picture * latents + f.noise * noise;
 }
 
-torch::Tensor NoiseSchedule::velocity(const torch::Tensor& latents, const torch::Tensor& noise,
-                                      const torch::Tensor& timesteps) const {
+torch::Tensor NoiseSchedule::velocity(const torch::Tensor& latents, const torch::Tensor& noise, const torch::Tensor& timesteps) const {
   const Factors f = factors(latents, noise, timesteps);
   return f.picture * noise - f.noise * latents;
 }
 
-torch::Tensor NoiseSchedule::target(const torch::Tensor& latents, const torch::Tensor& noise,
-                                    const torch::Tensor& timesteps) const {
+torch::Tensor NoiseSchedule::target(const torch::Tensor& latents, const torch::Tensor& noise, const torch::Tensor& timesteps) const {
   if (config_.prediction_type == "epsilon") return noise;
   if (config_.prediction_type == "sample") return latents;
   if (config_.prediction_type == "v_prediction") return velocity(latents, noise, timesteps);
-  throw InvalidArgument(message("prediction_type ", config_.prediction_type,
-                                " is unknown (expected epsilon, v_prediction or sample)"));
+  throw InvalidArgument(message("prediction_type ", config_.prediction_type, " is unknown (expected epsilon, v_prediction or sample)"));
 }
 
 }  // namespace sara

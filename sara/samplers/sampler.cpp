@@ -11,8 +11,7 @@ void Sampler::check_step(const torch::Tensor& model_output, size_t i, const torc
   if (i >= timesteps_.size())
     throw InvalidArgument(message("no sampling step ", i, " (expected below ", timesteps_.size(), "). Fix: call set_timesteps first"));
   if (model_output.sizes() != sample.sizes())
-    throw InvalidArgument(message("model output has another shape than the sample (expected ", sample.sizes(), ", got ",
-                                  model_output.sizes(), ")"));
+    throw InvalidArgument(message("model output has another shape than the sample (expected ", sample.sizes(), ", got ", model_output.sizes(), ")"));
 }
 
 torch::Tensor noise_like(const torch::Tensor& like, const std::optional<at::Generator>& generator) {
@@ -28,11 +27,10 @@ void refuse_unsupported(const SchedulerConfig& config) {
                                                    {"use_lu_lambdas", config.use_lu_lambdas},
                                                    {"use_flow_sigmas", config.use_flow_sigmas}};
   for (const auto& [name, on] : settings)
-    if (on)
-      throw InvalidArgument(message("scheduler_config.json sets ", name, ", which sara does not have. Fix: set it to false"));
+    if (on) throw InvalidArgument(message("scheduler_config.json sets ", name, ", which sara does not have. Fix: set it to false"));
   if (config.timestep_type != "discrete")
-    throw InvalidArgument(message("scheduler_config.json sets timestep_type ", config.timestep_type,
-                                  ", which sara does not have (expected discrete)"));
+    throw InvalidArgument(
+        message("scheduler_config.json sets timestep_type ", config.timestep_type, ", which sara does not have (expected discrete)"));
 }
 
 }  // namespace sara

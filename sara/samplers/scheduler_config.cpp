@@ -15,9 +15,7 @@ const std::vector<std::string> kLinspace = {
     "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler", "HeunDiscreteScheduler",
     "LMSDiscreteScheduler",   "UniPCMultistepScheduler",         "DEISMultistepScheduler"};
 
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::ranges::find(names, name) != names.end();
-}
+bool contains(const std::vector<std::string>& names, const std::string& name) { return std::ranges::find(names, name) != names.end(); }
 
 std::string known_classes() {
   std::vector<std::string> all = kLeading;
@@ -47,9 +45,13 @@ bool assign(const Json& json, std::optional<T>& out) {
 
 Json written(double value) { return std::isinf(value) ? Json("-inf") : Json(value); }
 template <class T>
-Json written(const T& value) { return value; }
+Json written(const T& value) {
+  return value;
+}
 template <class T>
-Json written(const std::optional<T>& value) { return value ? written(*value) : Json(nullptr); }
+Json written(const std::optional<T>& value) {
+  return value ? written(*value) : Json(nullptr);
+}
 
 void check(const SchedulerConfig& c, const std::string& source) {
   const auto fail = [&](const char* key, const std::string& legal, const auto& got) {
@@ -58,8 +60,7 @@ void check(const SchedulerConfig& c, const std::string& source) {
   const auto word = [&](const char* key, const std::string& value, std::vector<std::string> known) {
     if (!contains(known, value)) fail(key, one_of(known).text(), value);
   };
-  if (c.num_train_timesteps < 1 || c.num_train_timesteps > 1000000)
-    fail("num_train_timesteps", "1 to 1000000", c.num_train_timesteps);
+  if (c.num_train_timesteps < 1 || c.num_train_timesteps > 1000000) fail("num_train_timesteps", "1 to 1000000", c.num_train_timesteps);
   if (!(c.beta_start > 0 && c.beta_start < 1)) fail("beta_start", "above 0 and below 1", c.beta_start);
   if (!(c.beta_end > 0 && c.beta_end < 1)) fail("beta_end", "above 0 and below 1", c.beta_end);
   if (c.steps_offset < 0) fail("steps_offset", ">= 0", c.steps_offset);
@@ -94,8 +95,7 @@ SchedulerConfig SchedulerConfig::defaults(const std::string& class_name) {
 SchedulerConfig SchedulerConfig::from_json(const Json& json, const std::string& source) {
   if (!json.is_object()) throw BadFile(source, message("not a scheduler config (expected an object, got ", json.type_name(), ")"));
   const Json class_name = json.value("_class_name", Json("DDPMScheduler"));
-  if (!class_name.is_string() ||
-      (!contains(kLeading, class_name.get<std::string>()) && !contains(kLinspace, class_name.get<std::string>())))
+  if (!class_name.is_string() || (!contains(kLeading, class_name.get<std::string>()) && !contains(kLinspace, class_name.get<std::string>())))
     throw BadFile(source, message("wrong _class_name (expected ", known_classes(), ", got ", class_name.dump(),
                                   "). Fix: write one of these; the noise schedule keys stay the same"));
   SchedulerConfig config = defaults(class_name.get<std::string>());

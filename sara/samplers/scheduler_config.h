@@ -32,16 +32,16 @@ struct SchedulerConfig {
   bool clip_sample = true;
   double clip_sample_range = 1.0;
   bool thresholding = false;
-  bool set_alpha_to_one = true;                          // DDIM, PNDM
+  bool set_alpha_to_one = true;                              // DDIM, PNDM
   std::optional<std::string> variance_type = "fixed_small";  // DDPM
 
   // Euler and DPM-Solver.
   bool use_karras_sigmas = false, use_exponential_sigmas = false, use_beta_sigmas = false;
-  std::string final_sigmas_type = "zero";       // zero, sigma_min
-  std::string interpolation_type = "linear";    // Euler: linear, log_linear
-  std::string timestep_type = "discrete";       // Euler
-  std::optional<double> sigma_min, sigma_max;   // Euler with Karras sigmas
-  int64_t solver_order = 2;                     // the rest: DPM-Solver
+  std::string final_sigmas_type = "zero";      // zero, sigma_min
+  std::string interpolation_type = "linear";   // Euler: linear, log_linear
+  std::string timestep_type = "discrete";      // Euler
+  std::optional<double> sigma_min, sigma_max;  // Euler with Karras sigmas
+  int64_t solver_order = 2;                    // the rest: DPM-Solver
   std::string algorithm_type = "dpmsolver++", solver_type = "midpoint";
   bool lower_order_final = true, euler_at_final = false, use_lu_lambdas = false, use_flow_sigmas = false;
   double lambda_min_clipped = -std::numeric_limits<double>::infinity();
@@ -60,7 +60,8 @@ struct SchedulerConfig {
   // The keys that were in the file, those changed since, and the unknown ones.
   Json to_json() const;
 
-  // The same settings for another scheduler class: what the file says stays, all else takes the new class's default.
+  // The same settings for another scheduler class, as diffusers' from_config: what the file says stays, and what was changed
+  // away from the default of class_name; all else takes the new class's default.
   SchedulerConfig for_class(const std::string& new_class_name) const;
 
   template <class V>

@@ -45,8 +45,7 @@ std::vector<double> karras_sigmas(double low, double high, int64_t n) {
   constexpr double kRho = 7;
   const double from = std::pow(high, 1 / kRho), to = std::pow(low, 1 / kRho);
   std::vector<double> sigmas(n);
-  for (int64_t i = 0; i < n; ++i)
-    sigmas[i] = std::pow(from + (n > 1 ? double(i) / double(n - 1) : 0.0) * (to - from), kRho);
+  for (int64_t i = 0; i < n; ++i) sigmas[i] = std::pow(from + (n > 1 ? double(i) / double(n - 1) : 0.0) * (to - from), kRho);
   return sigmas;
 }
 

@@ -27,8 +27,7 @@ std::vector<double> trailing_timesteps(int64_t total, int64_t steps, double stri
   // The rounding of halves hangs on the last bit: the stride is the difference of the first two places, as in an arange.
   const double delta = (double(total) - stride) - double(total);
   std::vector<double> timesteps;
-  for (int64_t i = 0; i < steps && double(total) + double(i) * delta > 0; ++i)
-    timesteps.push_back(std::nearbyint(double(total) + double(i) * delta) - 1);
+  for (int64_t i = 0; i<steps&& double(total) + double(i) * delta> 0; ++i) timesteps.push_back(std::nearbyint(double(total) + double(i) * delta) - 1);
   return timesteps;
 }
 
@@ -39,8 +38,7 @@ std::vector<double> rounded(std::vector<double> timesteps) {
 
 void check_steps(int64_t steps, int64_t total) {
   if (steps < 1 || steps > total)
-    throw InvalidArgument(message("wrong number of sampling steps (expected 1 to ", total, ", got ", steps,
-                                  "). Fix: pass another --steps"));
+    throw InvalidArgument(message("wrong number of sampling steps (expected 1 to ", total, ", got ", steps, "). Fix: pass another --steps"));
 }
 
 void check_timesteps(const std::vector<double>& timesteps, int64_t total) {

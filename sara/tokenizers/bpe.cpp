@@ -38,8 +38,7 @@ Bpe::Bpe(const Vocabulary& vocabulary, int64_t unknown_id) {
   const auto id_of = [&](const std::string& token) {
     const auto found = vocabulary.ids.find(token);
     const int64_t id = found == vocabulary.ids.end() ? unknown_id : found->second;
-    if (id > std::numeric_limits<int32_t>::max())
-      throw BadFile(vocabulary.source, message("token id ", id, " is too large (expected below 2^31)"));
+    if (id > std::numeric_limits<int32_t>::max()) throw BadFile(vocabulary.source, message("token id ", id, " is too large (expected below 2^31)"));
     return int32_t(id);
   };
   for (int byte = 0; byte < 256; ++byte) {
@@ -48,8 +47,7 @@ Bpe::Bpe(const Vocabulary& vocabulary, int64_t unknown_id) {
   }
   merges_.reserve(vocabulary.merges.size());
   int32_t rank = 0;
-  for (const auto& [left, right] : vocabulary.merges)
-    merges_[pair_key(id_of(left), id_of(right))] = {rank++, id_of(left + right)};
+  for (const auto& [left, right] : vocabulary.merges) merges_[pair_key(id_of(left), id_of(right))] = {rank++, id_of(left + right)};
 }
 
 const Bpe::Merge* Bpe::find_merge(int32_t left, int32_t right) const {

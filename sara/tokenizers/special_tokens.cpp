@@ -32,8 +32,7 @@ class Reader {
       path_ = folder_ + "/special_tokens_map.json";
       read_named(map);
       path_ = folder_ + "/added_tokens.json";
-      for (const auto& [content, id] : later.items())
-        add({content, integer(id), !named(content)});
+      for (const auto& [content, id] : later.items()) add({content, integer(id), !named(content)});
       path_ = folder_ + "/tokenizer.json";
       for (const Json& token : whole.value("added_tokens", Json::array())) add(parse(token));
     } else {
@@ -71,12 +70,11 @@ class Reader {
   Parsed parse(const Json& token) const {
     if (token.is_string()) return {token.get<std::string>(), std::nullopt, false};
     if (!token.is_object() || !token.contains("content") || !token.at("content").is_string())
-      throw BadFile(path_, message("wrong special token (expected a string or an object with content, got ",
-                                   token.dump().substr(0, 60), ")"));
+      throw BadFile(path_, message("wrong special token (expected a string or an object with content, got ", token.dump().substr(0, 60), ")"));
     for (const char* flag : {"lstrip", "rstrip", "single_word"})
       if (token.value(flag, Json(false)) == true)
-        throw BadFile(path_, message("token ", token.at("content").dump(), " sets ", flag,
-                                     ", which CLIP's tokenizers do not use. Fix: set it to false"));
+        throw BadFile(path_,
+                      message("token ", token.at("content").dump(), " sets ", flag, ", which CLIP's tokenizers do not use. Fix: set it to false"));
     Parsed parsed{token.at("content").get<std::string>(), std::nullopt, token.value("normalized", Json(false)) == true};
     if (token.contains("id")) parsed.id = integer(token.at("id"));
     return parsed;
@@ -97,10 +95,9 @@ class Reader {
   }
 
   void read_named(const Json& json) {
-    const std::pair<const char*, std::string*> frame[] = {{"bos_token", &tokens_.first}, {"eos_token", &tokens_.last},
-                                                          {"unk_token", &tokens_.unknown}, {"sep_token", nullptr},
-                                                          {"pad_token", &tokens_.padding}, {"cls_token", nullptr},
-                                                          {"mask_token", nullptr}};
+    const std::pair<const char*, std::string*> frame[] = {
+        {"bos_token", &tokens_.first},   {"eos_token", &tokens_.last}, {"unk_token", &tokens_.unknown}, {"sep_token", nullptr},
+        {"pad_token", &tokens_.padding}, {"cls_token", nullptr},       {"mask_token", nullptr}};
     for (const auto& [key, target] : frame) {
       const auto found = json.find(key);
       if (found == json.end() || found->is_null()) continue;
@@ -128,8 +125,7 @@ class Reader {
   void read_max_length(const Json& config) {
     const auto found = config.find("model_max_length");
     if (found == config.end() || found->is_null()) return;
-    if (!found->is_number() || !(found->get<double>() >= 2) ||
-        (found->get<double>() <= kNotSet && !found->is_number_integer()))
+    if (!found->is_number() || !(found->get<double>() >= 2) || (found->get<double>() <= kNotSet && !found->is_number_integer()))
       throw BadFile(path_, message("wrong model_max_length (expected an integer >= 2, got ", found->dump(), ")"));
     if (found->get<double>() <= kNotSet) tokens_.max_length = found->get<int64_t>();
   }
@@ -140,12 +136,11 @@ class Reader {
     for (const Parsed& token : added_) {
       const auto known = vocabulary_.ids.find(token.content);
       if (known == vocabulary_.ids.end() && !token.id)
-        throw BadFile(folder_, message("special token \"", escaped(token.content), "\" is not in the vocabulary ",
-                                       vocabulary_.source, ". Fix: take all tokenizer files from the same model"));
+        throw BadFile(folder_, message("special token \"", escaped(token.content), "\" is not in the vocabulary ", vocabulary_.source,
+                                       ". Fix: take all tokenizer files from the same model"));
       if (known != vocabulary_.ids.end() && token.id && *token.id != known->second)
-        throw BadFile(folder_, message("token \"", escaped(token.content), "\" has two ids (", known->second, " in ",
-                                       vocabulary_.source, ", ", *token.id, " in the other files). Fix: take all ",
-                                       "tokenizer files from the same model"));
+        throw BadFile(folder_, message("token \"", escaped(token.content), "\" has two ids (", known->second, " in ", vocabulary_.source, ", ",
+                                       *token.id, " in the other files). Fix: take all ", "tokenizer files from the same model"));
       tokens_.added.push_back({token.content, known != vocabulary_.ids.end() ? known->second : *token.id, token.normalized});
     }
     tokens_.first_id = id_of(tokens_.first);
@@ -169,8 +164,6 @@ class Reader {
 
 }  // namespace
 
-SpecialTokens read_special_tokens(const std::string& folder, const Vocabulary& vocabulary) {
-  return Reader(folder, vocabulary).read();
-}
+SpecialTokens read_special_tokens(const std::string& folder, const Vocabulary& vocabulary) { return Reader(folder, vocabulary).read(); }
 
 }  // namespace sara

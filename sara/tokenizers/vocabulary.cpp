@@ -19,8 +19,8 @@ std::unordered_map<std::string, int64_t> read_ids(const Json& json, const std::s
   std::unordered_set<int64_t> taken;
   for (const auto& [token, id] : json.items()) {
     if (!id.is_number_integer() || id.get<int64_t>() < 0)
-      throw BadFile(path, message("token \"", escaped(token), "\" has a wrong id (expected an integer >= 0, got ",
-                                  id.dump(), "). Fix: take the file from the model's tokenizer folder again"));
+      throw BadFile(path, message("token \"", escaped(token), "\" has a wrong id (expected an integer >= 0, got ", id.dump(),
+                                  "). Fix: take the file from the model's tokenizer folder again"));
     if (!taken.insert(id.get<int64_t>()).second)
       throw BadFile(path, message("id ", id.dump(), " is given to two tokens, the second is \"", escaped(token),
                                   "\". Fix: take the file from the model's tokenizer folder again"));
@@ -30,8 +30,7 @@ std::unordered_map<std::string, int64_t> read_ids(const Json& json, const std::s
 }
 
 // `where` is "line 17" or "merge 17".
-void add_merge(Vocabulary& vocabulary, std::string left, std::string right, const std::string& path,
-               const std::string& where) {
+void add_merge(Vocabulary& vocabulary, std::string left, std::string right, const std::string& path, const std::string& where) {
   for (const std::string& part : {left, right, left + right})
     if (!vocabulary.ids.contains(part))
       throw BadFile(path, message(where, ": \"", escaped(part), "\" is not in the vocabulary ", vocabulary.source,
@@ -42,10 +41,9 @@ void add_merge(Vocabulary& vocabulary, std::string left, std::string right, cons
 // Cuts `left right` at its only space.
 void add_merge(Vocabulary& vocabulary, std::string_view text, const std::string& path, const std::string& where) {
   const size_t space = text.find(' ');
-  if (space == std::string_view::npos || space == 0 || space + 1 == text.size() ||
-      text.find(' ', space + 1) != std::string_view::npos)
-    throw BadFile(path, message(where, " is not a merge (expected two tokens and one space between, got \"",
-                                escaped(text.substr(0, 60)), "\"). Fix: take the file from the model's tokenizer folder again"));
+  if (space == std::string_view::npos || space == 0 || space + 1 == text.size() || text.find(' ', space + 1) != std::string_view::npos)
+    throw BadFile(path, message(where, " is not a merge (expected two tokens and one space between, got \"", escaped(text.substr(0, 60)),
+                                "\"). Fix: take the file from the model's tokenizer folder again"));
   add_merge(vocabulary, std::string(text.substr(0, space)), std::string(text.substr(space + 1)), path, where);
 }
 
@@ -71,10 +69,11 @@ Vocabulary read_vocabulary(const std::string& vocab_path, const std::string& mer
 Vocabulary read_tokenizer_json(const std::string& path) {
   const Json json = read_json(path);
   const auto model = json.find("model");
-  if (model == json.end() || !model->is_object() || model->value("type", Json("BPE")) != "BPE" ||
-      !model->contains("vocab") || !model->contains("merges") || !model->at("merges").is_array())
-    throw BadFile(path, "model is not byte pair encoding (expected model.type \"BPE\" with vocab and merges). "
-                        "Fix: use the tokenizer folder of a CLIP text encoder");
+  if (model == json.end() || !model->is_object() || model->value("type", Json("BPE")) != "BPE" || !model->contains("vocab") ||
+      !model->contains("merges") || !model->at("merges").is_array())
+    throw BadFile(path,
+                  "model is not byte pair encoding (expected model.type \"BPE\" with vocab and merges). "
+                  "Fix: use the tokenizer folder of a CLIP text encoder");
   Vocabulary vocabulary{read_ids(model->at("vocab"), path), {}, path};
   int64_t number = 0;
   for (const Json& merge : model->at("merges")) {
@@ -95,8 +94,9 @@ Vocabulary read_vocabulary_folder(const std::string& folder) {
   const std::string vocab = folder + "/vocab.json", merges = folder + "/merges.txt", whole = folder + "/tokenizer.json";
   if (fs::exists(vocab) && fs::exists(merges)) return read_vocabulary(vocab, merges);
   if (fs::exists(whole)) return read_tokenizer_json(whole);
-  throw BadFile(folder, "no tokenizer here (expected vocab.json and merges.txt, or tokenizer.json). "
-                        "Fix: point at a model folder that has tokenizer/");
+  throw BadFile(folder,
+                "no tokenizer here (expected vocab.json and merges.txt, or tokenizer.json). "
+                "Fix: point at a model folder that has tokenizer/");
 }
 
 }  // namespace sara

@@ -67,12 +67,13 @@ TEST(Samplers, WithAnAllKnowingDenoiserTheDeterministicOnesStayOnTheExactPath) {
 }
 
 TEST(Samplers, EulerLivesInSigmaScale) {
-  const auto euler = make_sampler("euler", paper_config());
+  auto config = paper_config();
+  config.class_name = "EulerDiscreteScheduler";  // whose default is not the leading spacing: it stays
+  const auto euler = make_sampler("euler", config);
   euler->set_timesteps(2);
   EXPECT_NEAR(euler->init_noise_sigma(), std::sqrt(16 / 9.0 + 1), 1e-6);  // leading spacing
   EXPECT_NEAR(euler->scale_model_input(torch::ones({1}), 0).item<double>(), 0.6, 1e-6);
   EXPECT_NEAR(euler->scale_model_input(torch::ones({1}), 1).item<double>(), 0.8, 1e-6);
-  auto config = paper_config();
   config.timestep_spacing = "trailing";
   const auto trailing = make_sampler("euler", config);
   trailing->set_timesteps(2);
@@ -166,7 +167,8 @@ TEST(Samplers, AreFoundByTheirOwnAndByDiffusersNames) {
   EXPECT_EQ(sampler_names(), (std::vector<std::string>{"ddpm", "ddim", "euler", "dpm++2m"}));
   for (const char* name : {"DDPMScheduler", "DDIMScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler"})
     EXPECT_NE(make_sampler(name, SchedulerConfig()), nullptr);
-  EXPECT_EQ(refusal([] { make_sampler("heun", SchedulerConfig()); }).find("sampler heun is unknown (expected one of ddpm, ddim, euler, dpm++2m)"), 0u);
+  EXPECT_EQ(refusal([] { make_sampler("heun", SchedulerConfig()); }).find("sampler heun is unknown (expected one of ddpm, ddim, euler, dpm++2m)"),
+            0u);
   EXPECT_NE(refusal([] { make_sampler("eular", SchedulerConfig()); }).find("did you mean euler?"), std::string::npos);
 }
 

@@ -80,8 +80,7 @@ TEST(SchedulerConfig, InfinityIsWrittenAsAWord) {
 }
 
 TEST(SchedulerConfig, AWrongValueIsRefusedByItsKey) {
-  EXPECT_EQ(refusal({{"beta_schedule", "sigmoid"}}),
-            "wrong beta_schedule (expected one of linear, scaled_linear, squaredcos_cap_v2, got sigmoid)");
+  EXPECT_EQ(refusal({{"beta_schedule", "sigmoid"}}), "wrong beta_schedule (expected one of linear, scaled_linear, squaredcos_cap_v2, got sigmoid)");
   EXPECT_NE(refusal({{"beta_start", "0.1"}}).find("wrong beta_start"), std::string::npos);
   EXPECT_NE(refusal({{"beta_end", 1.5}}).find("got 1.5"), std::string::npos);
   EXPECT_NE(refusal({{"num_train_timesteps", 0}}).find("wrong num_train_timesteps"), std::string::npos);

@@ -14,8 +14,8 @@ using Words = std::vector<std::string_view>;
 TEST(ClipWords, TextIsComposedAndLowered) {
   EXPECT_EQ(clip_normalized("A Cat"), "a cat");
   EXPECT_EQ(clip_normalized("E\u0301"), "\u00e9");
-  EXPECT_EQ(clip_normalized("\u0130"), "i\u0307");         // Turkish dotted I becomes two characters
-  EXPECT_EQ(clip_normalized("\u03a3"), "\u03c3");          // no final sigma
+  EXPECT_EQ(clip_normalized("\u0130"), "i\u0307");  // Turkish dotted I becomes two characters
+  EXPECT_EQ(clip_normalized("\u03a3"), "\u03c3");   // no final sigma
   EXPECT_EQ(clip_normalized(""), "");
 }
 
