@@ -21,18 +21,23 @@ bool same_precision(const std::vector<ScaledAdapter>& adapters) {
 
 }  // namespace
 
+std::optional<double> finite_number(const std::string& text) {
+  double number = 0;
+  const auto [stopped, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || stopped != text.data() + text.size() || !std::isfinite(number)) return std::nullopt;
+  return number;
+}
+
 std::pair<std::string, double> adapter_and_scale(const std::string& text) {
   std::error_code ignored;
   const auto colon = text.rfind(':');
   if (colon == std::string::npos || std::filesystem::exists(text, ignored)) return {text, 1.0};
-  const std::string number = text.substr(colon + 1);
-  double scale = 0;
-  const auto [stopped, error] = std::from_chars(number.data(), number.data() + number.size(), scale);
-  if (error != std::errc() || stopped != number.data() + number.size() || !std::isfinite(scale)) {
+  const auto scale = finite_number(text.substr(colon + 1));
+  if (!scale) {
     throw InvalidArgument(message("--adapter: the scale is not a number (expected FILE or FILE:SCALE such as ", escaped(text.substr(0, colon)), ":0.8, got ",
                                   escaped(text), ")"));
   }
-  return {text.substr(0, colon), scale};
+  return {text.substr(0, colon), *scale};
 }
 
 std::vector<ScaledAdapter> load_adapters(const AdapterOptions& options) {

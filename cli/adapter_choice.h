@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ struct AdapterOptions {
     v("force", force, "Use an adapter although it was made for another base");
   }
 };
+
+// The whole text as a finite number, or nothing.
+std::optional<double> finite_number(const std::string& text);
 
 // "style.safetensors:0.8" -> ("style.safetensors", 0.8). A name that is a file as it stands is taken whole.
 // Throws InvalidArgument when the scale is not a finite number.

@@ -24,6 +24,7 @@ namespace {
 struct PromptOptions {
   std::vector<std::string> prompt;
   std::optional<std::string> prompts;
+  std::vector<std::string> scales;
   std::string output;
   bool overwrite = false, grid = false;
   std::string precision = "fp32", device = "auto";
@@ -32,6 +33,7 @@ struct PromptOptions {
   void visit(V&& v) {
     v("prompt", prompt, "What to draw; repeat for several");
     v("prompts", prompts, "File with one prompt a line");
+    v("scales", scales, "Draw everything once at each of these factors on the adapters' scales; repeat for several (columns of --grid)");
     v("output", output, "Folder for the pictures: 0000.png ..., prompts.jsonl, config.toml");
     v("overwrite", overwrite, "Replace the pictures that an earlier run left in the output folder");
     v("grid", grid, "Also write grid.png, all pictures on one sheet");
@@ -70,19 +72,45 @@ std::vector<std::string> chosen_prompts(const PromptOptions& what) {
   return what.prompt;
 }
 
-// Rows of prompts with a column a seed; with one picture a prompt, rows of eight.
-Image sheet_of(const std::vector<Image>& pictures, const std::vector<std::string>& prompts, const GenerateOptions& how) {
+// --scales as numbers; {1} when there are none. Throws InvalidArgument.
+std::vector<double> chosen_scales(const PromptOptions& what, bool has_adapter, int64_t num_images) {
+  if (what.scales.empty()) return {1.0};
+  if (!has_adapter) throw InvalidArgument("--scales: has no effect without --adapter. Fix: add --adapter FILE, or leave --scales out");
+  if (num_images > 1) throw InvalidArgument("--scales: takes one picture a prompt. Fix: leave --num-images out");
+  std::vector<double> scales;
+  for (const auto& text : what.scales) {
+    const auto scale = finite_number(text);
+    if (!scale) throw InvalidArgument(message("--scales: not a number (expected one such as 0.8, got ", escaped(text), ")"));
+    scales.push_back(*scale);
+  }
+  return scales;
+}
+
+std::string shown(double number) {
+  std::ostringstream out;
+  out << number;
+  return out.str();
+}
+
+// Rows of prompts with a column a scale or a seed; with one picture a prompt, rows of eight.
+Image sheet_of(const std::vector<Image>& pictures, const std::vector<std::string>& prompts, const std::vector<double>& scales, const GenerateOptions& how) {
   std::vector<std::vector<Image>> rows;
   std::vector<std::string> row_labels, column_labels;
-  const auto columns = static_cast<size_t>(how.num_images > 1 ? how.num_images : 8);
+  const bool by_scale = scales.size() > 1, by_seed = how.num_images > 1;
+  const size_t columns = by_scale ? scales.size() : by_seed ? static_cast<size_t>(how.num_images) : 8;
   for (size_t i = 0; i < pictures.size(); ++i) {
-    if (i % columns == 0) {
+    const size_t row = i / columns, column = i % columns;
+    if (column == 0) {
       rows.emplace_back();
-      row_labels.push_back(how.num_images > 1 ? prompts[i / columns] : std::to_string(i) + " - " + std::to_string(std::min(i + columns, pictures.size()) - 1));
+      row_labels.push_back(by_scale || by_seed ? prompts[row] : std::to_string(i) + " - " + std::to_string(std::min(i + columns, pictures.size()) - 1));
     }
-    rows.back().push_back(pictures[i]);
+    // Scales are drawn one after the other, each with all prompts.
+    rows.back().push_back(pictures[by_scale ? column * prompts.size() + row : i]);
   }
-  for (int64_t i = 0; how.num_images > 1 && i < how.num_images; ++i) column_labels.push_back("seed " + std::to_string(how.seed + i));
+  for (const double scale : scales) {
+    if (by_scale) column_labels.push_back(scale == 0 ? "base" : "scale " + shown(scale));
+  }
+  for (int64_t i = 0; by_seed && i < how.num_images; ++i) column_labels.push_back("seed " + std::to_string(how.seed + i));
   return contact_sheet(rows, row_labels, column_labels, pictures.front().width < 256 ? 2 : 1);
 }
 
@@ -92,10 +120,16 @@ void run_generate(const GenerateVerb& verb, const Command& command) {
   if (verb.what.output.empty()) throw InvalidArgument("--output: missing. Fix: add --output FOLDER");
   const auto device = device_from_name(verb.what.device);
   const auto dtype = dtype_from_precision(verb.what.precision);
+  const auto scales = chosen_scales(verb.what, !verb.adapters.adapter.empty(), verb.how.num_images);
   const auto adapters = load_adapters(verb.adapters);
   ModelFolder model(model_path(verb.model));
   if (verb.model.allow_nonfinite) model.allow_nonfinite();
-  auto parts = load_text_to_image(model, load_adapted_unet(model, adapters, verb.adapters.force, dtype, device));
+  const auto denoiser = [&](double scale) {
+    auto scaled = adapters;
+    for (auto& adapter : scaled) adapter.scale *= scale;
+    return load_adapted_unet(model, scaled, verb.adapters.force, dtype, device);
+  };
+  auto parts = load_text_to_image(model, denoiser(scales[0]));
 
   PictureFolder folder(verb.what.output, verb.what.overwrite);
   write_file(folder.file("config.toml"), toml_text(command.resolved()));
@@ -103,21 +137,24 @@ void run_generate(const GenerateVerb& verb, const Command& command) {
   torch::Tensor without;
   if (verb.how.guidance > 1) without = prompt_embeddings(*parts.text_encoder, *parts.tokenizer, {verb.how.negative_prompt});
   std::vector<Image> pictures;
-  std::string written;  // told at the end: a reader that goes away must not stop the drawing
-  draw_pictures(
-      parts, with, without, verb.how,
-      [&](int64_t index, Image picture) {
-        const auto path = folder.add(index, picture, prompts[static_cast<size_t>(index / verb.how.num_images)], verb.how.seed + index % verb.how.num_images);
-        written += path + "\n";
-        if (verb.what.grid) pictures.push_back(std::move(picture));
-      },
-      [](int64_t done, int64_t total) { log_progress(message("drawing: step ", done, " of ", total), done == total); });
+  const auto a_scale = static_cast<int64_t>(prompts.size()) * verb.how.num_images;
+  for (size_t k = 0; k < scales.size(); ++k) {
+    if (k > 0) parts.unet = denoiser(scales[k]);
+    const std::string what = scales.size() > 1 ? "drawing at scale " + shown(scales[k]) : "drawing";
+    draw_pictures(
+        parts, with, without, verb.how,
+        [&](int64_t index, Image picture) {
+          const auto number = static_cast<int64_t>(k) * a_scale + index;
+          print(folder.add(number, picture, prompts[static_cast<size_t>(index / verb.how.num_images)], verb.how.seed + index % verb.how.num_images, scales[k]) + "\n");
+          if (verb.what.grid) pictures.push_back(std::move(picture));
+        },
+        [&](int64_t done, int64_t total) { log_progress(message(what, ": step ", done, " of ", total), done == total); });
+  }
   folder.finish();
   if (verb.what.grid) {
-    write_png(folder.file("grid.png"), sheet_of(pictures, prompts, verb.how));
-    written += folder.file("grid.png") + "\n";
+    write_png(folder.file("grid.png"), sheet_of(pictures, prompts, scales, verb.how));
+    print(folder.file("grid.png") + "\n");
   }
-  print(written);
 }
 
 }  // namespace
@@ -127,6 +164,7 @@ Command generate_command() {
   Command command("generate", "Draw pictures from prompts");
   command.example("sara generate --prompt \"a red apple\" --output pictures")
       .example("sara generate --adapter run/adapter.safetensors:0.8 --prompts prompts.txt --num-images 4 --grid --output pictures")
+      .example("sara generate --adapter run/adapter.safetensors --scales 0 --scales 0.5 --scales 1 --prompts prompts.txt --grid --output pictures")
       .add(verb->model)
       .add(verb->adapters)
       .add(verb->what)

@@ -43,10 +43,10 @@ PictureFolder::PictureFolder(std::string path, bool overwrite) : path_(std::move
 
 std::string PictureFolder::file(const std::string& name) const { return (fs::path(path_) / name).string(); }
 
-std::string PictureFolder::add(int64_t index, const Image& picture, const std::string& prompt, int64_t seed) {
+std::string PictureFolder::add(int64_t index, const Image& picture, const std::string& prompt, int64_t seed, double scale) {
   const auto name = picture_name(index);
   write_png(file(name), picture);
-  lines_ += Json{{"file_name", name}, {"text", prompt}, {"seed", seed}}.dump() + "\n";
+  lines_ += Json{{"file_name", name}, {"text", prompt}, {"seed", seed}, {"scale", scale}}.dump() + "\n";
   return file(name);
 }
 

@@ -17,7 +17,8 @@ class PictureFolder {
   PictureFolder(std::string path, bool overwrite);
 
   std::string file(const std::string& name) const;
-  std::string add(int64_t index, const Image& picture, const std::string& prompt, int64_t seed);  // its path
+  std::string add(int64_t index, const Image& picture, const std::string& prompt, int64_t seed,
+                  double scale);  // its path; scale: the factor on the adapters' scales
   void finish() const;  // writes prompts.jsonl
 
  private:

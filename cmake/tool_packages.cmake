@@ -2,5 +2,4 @@
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(IMAGE_CODECS REQUIRED IMPORTED_TARGET libjpeg libpng libwebp libwebpdemux)
 pkg_check_modules(TEXT REQUIRED IMPORTED_TARGET libutf8proc libpcre2-8)
-find_package(CLI11 REQUIRED)
 find_path(TOMLPLUSPLUS_INCLUDE toml++/toml.h REQUIRED)

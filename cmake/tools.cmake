@@ -7,11 +7,11 @@ sara_add_room(train TORCH DEPENDS pipelines)
 file(GLOB cli_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cli/*.cpp)
 if(cli_sources)
   add_executable(sara ${cli_sources})
-  target_link_libraries(sara PRIVATE sara_train CLI11::CLI11)
+  target_link_libraries(sara PRIVATE sara_train)
   target_include_directories(sara PRIVATE ${TOMLPLUSPLUS_INCLUDE})
   target_precompile_headers(sara REUSE_FROM sara_torch_pch)
   execute_process(COMMAND git -C ${CMAKE_SOURCE_DIR} rev-parse --short HEAD OUTPUT_VARIABLE sara_commit
     OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-  target_compile_definitions(sara PRIVATE SARA_VERSION="${PROJECT_VERSION}" SARA_COMMIT="${sara_commit}"
-    SARA_MODELS_DIR="${CMAKE_SOURCE_DIR}/models")
+  set_source_files_properties(cli/version.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON COMPILE_DEFINITIONS
+    "SARA_VERSION=\"${PROJECT_VERSION}\";SARA_COMMIT=\"${sara_commit}\";SARA_MODELS_DIR=\"${CMAKE_SOURCE_DIR}/models\"")
 endif()
