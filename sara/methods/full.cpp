@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/methods/full.h"
 
-#include <ATen/ops/_foreach_mul.h>
-#include <ATen/ops/_fused_adamw.h>
-
 #include <cmath>
 
 #include "sara/base/error.h"
@@ -29,45 +26,44 @@ void refuse_sparse_options(MethodOptions options) {
     throw InvalidArgument(message(first_five(useless), ": no effect with method full, which trains every weight. Fix: leave out, or use method sara"));
 }
 
+// The tensors to train, made ready to receive gradients; all others are frozen.
+NamedTensors checked_scope(const NamedTensors& trainable, MethodOptions options) {
+  check_options(options);
+  refuse_sparse_options(options);
+  NamedTensors scope = in_scope(trainable, options.include(), options.exclude());
+  if (scope.empty()) throw InvalidArgument("include, exclude: no trainable weight is left. Fix: widen the patterns");
+  for (const auto& [name, weight] : trainable) weight.set_requires_grad(false);
+  for (const auto& [name, weight] : scope) weight.set_requires_grad(true);
+  return scope;
+}
+
+std::vector<torch::Tensor> tensors_of(const NamedTensors& named) {
+  std::vector<torch::Tensor> out;
+  for (const auto& [name, tensor] : named) out.push_back(tensor);
+  return out;
+}
+
 }  // namespace
 
-FullMethod::FullMethod(const NamedTensors& trainable, const MethodOptions& options, int64_t) : options_(options) {
-  check_options(options_);
-  refuse_sparse_options(options_);
-  scope_ = in_scope(trainable, options_.include(), options_.exclude());
-  if (scope_.empty()) throw InvalidArgument("include, exclude: no trainable weight is left. Fix: widen the patterns");
-  for (const auto& [name, weight] : trainable) weight.set_requires_grad(false);
-  for (const auto& [name, weight] : scope_) {
-    masters_.push_back(weight.detach().to(torch::kFloat));
-    exp_avgs_.push_back(torch::zeros_like(masters_.back()));
-    exp_avg_sqs_.push_back(torch::zeros_like(masters_.back()));
-    weight.set_requires_grad(true);
-  }
-}
+FullMethod::FullMethod(const NamedTensors& trainable, const MethodOptions& options, int64_t)
+    : FullMethod(checked_scope(trainable, options), options) {}
+
+FullMethod::FullMethod(NamedTensors scope, const MethodOptions& options)
+    : options_(options),
+      scope_(std::move(scope)),
+      optimizer_(tensors_of(scope_), {options_.adam_beta1(), options_.adam_beta2(), options_.eps(), options_.weight_decay()}) {}
 
 int64_t FullMethod::trained() const { return weight_count(scope_); }
 
 StepReport FullMethod::step(int64_t, double lr) {
-  torch::NoGradGuard no_grad;
-  std::vector<torch::Tensor> gradients;
-  for (size_t i = 0; i < scope_.size(); ++i) {
-    torch::Tensor& gradient = scope_[i].second.mutable_grad();
-    // A weight that took no part in this loss has gradient 0, and decays, as one that took part with gradient 0 does.
-    gradients.push_back(gradient.defined() ? gradient.to(torch::kFloat) : torch::zeros_like(masters_[i]));
-    gradient.reset();
-  }
   StepReport report;
   report.active = trained();
-  report.grad_norm = global_norm(gradients);
+  report.grad_norm = optimizer_.grad_norm();
   report.skipped = !std::isfinite(report.grad_norm);
-  if (report.skipped) return report;
-
-  if (const double factor = clip_factor(report.grad_norm, options_.max_grad_norm()); factor != 1) at::_foreach_mul_(gradients, factor);
-  const std::vector<torch::Tensor> steps(scope_.size(), torch::tensor(static_cast<float>(++updates_), masters_[0].options()));
-  at::_fused_adamw_(masters_, gradients, exp_avgs_, exp_avg_sqs_, {}, steps, lr, options_.adam_beta1(), options_.adam_beta2(),
-                    options_.weight_decay(), options_.eps(), /*amsgrad=*/false, /*maximize=*/false);
-  for (size_t i = 0; i < scope_.size(); ++i)
-    if (scope_[i].second.scalar_type() != torch::kFloat) scope_[i].second.copy_(masters_[i]);
+  if (report.skipped)
+    optimizer_.clear_gradients();
+  else
+    optimizer_.step(lr, clip_factor(report.grad_norm, options_.max_grad_norm()));
   return report;
 }
 
@@ -80,6 +76,6 @@ void FullMethod::save(const std::string& path, const std::map<std::string, std::
   save_tensors(path, tensors, all);
 }
 
-Json FullMethod::summary() const { return {{"method", "full"}, {"trained", trained()}, {"updates", updates_}}; }
+Json FullMethod::summary() const { return {{"method", "full"}, {"trained", trained()}, {"updates", optimizer_.steps()}}; }
 
 }  // namespace sara

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "sara/methods/registry.h"
+#include "sara/optim/dense_adamw.h"
 
 namespace sara {
 
@@ -19,10 +20,11 @@ class FullMethod : public Method {
   Json summary() const override;
 
  private:
+  FullMethod(NamedTensors scope, const MethodOptions& options);
+
   MethodOptions options_;
   NamedTensors scope_;
-  std::vector<torch::Tensor> masters_, exp_avgs_, exp_avg_sqs_;  // fp32; the master of an fp32 weight is the weight
-  int64_t updates_ = 0;
+  DenseAdamW optimizer_;
 };
 
 }  // namespace sara

@@ -3,9 +3,8 @@
 
 #include <torch/torch.h>
 
-#include <cmath>
-
 #include "sara/base/error.h"
+#include "sara/optim/grad_clip.h"
 
 namespace sara {
 
@@ -22,13 +21,10 @@ DenseAdamW::DenseAdamW(std::vector<torch::Tensor> weights, const DenseAdamWOptio
 
 double DenseAdamW::grad_norm() const {
   const torch::NoGradGuard no_grad;
-  double sum = 0;
-  for (const auto& weight : weights_) {
-    if (!weight.grad().defined()) continue;
-    const double norm = at::linalg_vector_norm(weight.grad(), 2, {}, false, torch::kFloat).item<double>();
-    sum += norm * norm;
-  }
-  return std::sqrt(sum);
+  std::vector<torch::Tensor> gradients;
+  for (const auto& weight : weights_)
+    if (weight.grad().defined()) gradients.push_back(weight.grad());
+  return global_norm(gradients);
 }
 
 void DenseAdamW::step(double lr, double grad_scale) {

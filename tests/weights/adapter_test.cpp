@@ -66,6 +66,20 @@ TEST_P(AdapterTest, DeltasRestoreHalfPrecisionExactlyAndFp32ToOneRounding) {
   EXPECT_LE((error / (1.2e-7 * torch::maximum(base.abs(), first.weight.abs()))).max().item<double>(), 2.0);
 }
 
+TEST(AdapterDelta, RestoresAHalfPrecisionWeightThatTheRoundedDifferenceWouldMiss) {
+  for (const auto& [dtype, middle] : {std::pair{torch::kBFloat16, 1 + 0x1p-8f}, {torch::kHalf, 1 + 0x1p-11f}}) {
+    const torch::Tensor base = torch::full({1}, 0x1p-24f).to(dtype), value = torch::full({1}, middle);
+    const Learned item = learned(base, value, torch::zeros({1}, torch::kInt));
+    ASSERT_EQ(item.weight.item<float>(), 1.0f);  // half-way goes to even
+    const double plain = static_cast<double>(middle - 0x1p-24f) + 0x1p-24;  // fp32 rounds the difference up
+    ASSERT_GT(plain, static_cast<double>(middle));
+    const torch::Tensor model = base.clone();
+    AppliedAdapters applied({{"unet.w", model}}, "sd15");
+    applied.add(adapter_of(item, base), 1);
+    EXPECT_EQ(model.item<float>(), 1.0f);
+  }
+}
+
 TEST_P(AdapterTest, WeightsAreTheBasePlusTheScaledSumRoundedOnce) {
   const Adapter a = adapter_of(first, base), b = adapter_of(second, base);
   applied.add(a, 0.6);
