@@ -11,6 +11,7 @@
 #include "sara/files/json.h"
 #include "sara/weights/adapter_base.h"
 #include "sara/weights/applied_adapters.h"
+#include "sara/weights/shards.h"
 #include "sara/weights/tensor_file.h"
 
 namespace sara {
@@ -47,7 +48,7 @@ bool holds_weights(const fs::path& file) {
   return kKinds.count(file.extension().string()) || file.filename().string().find(".index.") != std::string::npos;
 }
 
-void copy(const fs::path& from, const fs::path& to) {
+void copy_whole(const fs::path& from, const fs::path& to) {
   std::error_code failure;
   fs::copy_file(from, to, failure);
   if (failure) throw IoError(to.string(), "cannot copy " + from.string(), failure.value());
@@ -82,7 +83,7 @@ void write_component(const fs::path& from, const fs::path& to, const std::map<st
     const auto name = fs::path(reader->path()).lexically_relative(from);
     chosen.insert(name);
     fs::create_directories((to / name).parent_path());
-    anew ? write_changed_file(*reader, changed, to / name) : copy(reader->path(), to / name);
+    anew ? write_changed_file(*reader, changed, to / name) : copy_whole(reader->path(), to / name);
   }
   for (const auto& entry : fs::recursive_directory_iterator(from)) {
     const auto name = entry.path().lexically_relative(from);
@@ -92,7 +93,7 @@ void write_component(const fs::path& from, const fs::path& to, const std::map<st
       continue;
     }
     fs::create_directories((to / name).parent_path());
-    copy(entry.path(), to / name);
+    copy_whole(entry.path(), to / name);
   }
 }
 
@@ -108,7 +109,7 @@ void copy_model(const fs::path& from, const fs::path& to, const Changes& changes
     } else if (holds_weights(name)) {
       report.left_out.push_back(name.string());
     } else {
-      copy(entry.path(), to / name);
+      copy_whole(entry.path(), to / name);
     }
   }
 }
