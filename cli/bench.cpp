@@ -6,6 +6,7 @@
 #include "cli/verbs.h"
 #include "cli/version.h"
 #include "sara/base/error.h"
+#include "sara/models/config.h"
 #include "sara/models/initialize.h"
 #include "sara/train/step_bench.h"
 #include "sara/weights/model_folder.h"
@@ -40,7 +41,7 @@ BenchModel open_model(const BenchVerb& verb) {
   if (name.rfind("random:", 0) == 0) {
     const auto known = name.substr(7);
     if (known != "sd15" && known != "sd20") throw InvalidArgument(message("model: unknown configuration (expected random:sd15 or random:sd20, got ", escaped(name), ")"));
-    auto unet = std::make_shared<UNet2DConditionModel>(known == "sd15" ? UNetConfig::sd15() : UNetConfig::sd20(), torch::dtype(dtype));
+    auto unet = std::make_shared<UNet2DConditionModel>(known == "sd15" ? sd15() : sd20(), torch::dtype(dtype));
     initialize_(*unet, verb.method.seed());
     return {name, unet, kPublishedFactor};
   }

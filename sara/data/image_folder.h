@@ -24,7 +24,7 @@ struct ImageFolderOptions {
   std::optional<std::string> caption;
   std::string caption_prefix;
   std::string missing_caption = "error";
-  std::string verify_images = "header";
+  std::string verify_images = "full";
   bool skip_bad_images = false;
 
   template <class V>

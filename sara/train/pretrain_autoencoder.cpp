@@ -6,6 +6,7 @@
 #include "sara/base/error.h"
 #include "sara/base/log.h"
 #include "sara/base/random.h"
+#include "sara/data/batches.h"
 #include "sara/data/image_folder.h"
 #include "sara/files/image.h"
 #include "sara/files/json.h"
@@ -94,9 +95,10 @@ void pretrain_autoencoder(const std::string& layout, const std::string& data, co
   initialize_(*vae, options.seed);
   vae->to(device, dtype);
 
+  const BatchOrder order(pictures.size(0), options.batch_size, options.seed);
   PretrainLoop loop({{"vae", vae}}, output, options);
   loop.run("autoencoder", [&](int64_t step) {
-    const auto batch = torch::tensor(pretrain_batch(pictures.size(0), options, step), torch::kLong);
+    const auto batch = torch::tensor(order.batch(step), torch::kLong);
     const auto pixels = to_unit(augmented(pictures.index_select(0, batch), stream_key(options.seed, "augment", step)), device, dtype);
     const auto posterior = vae->encode(pixels);
     auto generator = at::make_generator<at::CPUGeneratorImpl>(stream_key(options.seed, "posterior", step));

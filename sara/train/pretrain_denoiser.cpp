@@ -5,6 +5,7 @@
 
 #include "sara/base/error.h"
 #include "sara/base/random.h"
+#include "sara/data/batches.h"
 #include "sara/files/json.h"
 #include "sara/models/clip_text.h"
 #include "sara/models/initialize.h"
@@ -44,9 +45,10 @@ void pretrain_denoiser(const std::string& layout, const std::string& output, con
   text->to(device, dtype);
   const NoiseSchedule schedule(SchedulerConfig::from_json(read_json((fs::path(layout) / "scheduler/scheduler_config.json").string())));
 
+  const BatchOrder order(mean.size(0), options.batch_size, options.seed);
   PretrainLoop loop({{"text_encoder", text}, {"unet", unet}}, output, options);
   loop.run("denoiser", [&](int64_t step) {
-    const auto batch = torch::tensor(pretrain_batch(mean.size(0), options, step), torch::kLong);
+    const auto batch = torch::tensor(order.batch(step), torch::kLong);
     const auto batch_mean = mean.index_select(0, batch);
     const auto draws = draw_noise(batch_mean.sizes(), schedule.num_train_timesteps(), 0.0, options.caption_dropout, stream_key(options.seed, "noise", step));
     const auto latents = (batch_mean + std.index_select(0, batch) * draws.posterior_noise) * scaling;

@@ -11,7 +11,6 @@
 
 #include "sara/base/error.h"
 #include "sara/base/log.h"
-#include "sara/base/random.h"
 #include "sara/files/atomic_file.h"
 #include "sara/files/json.h"
 #include "sara/weights/tensor_file.h"
@@ -35,21 +34,6 @@ double pretrain_rate(const PretrainOptions& options, int64_t step) {
   return rate;
 }
 
-std::vector<int64_t> pretrain_batch(int64_t count, const PretrainOptions& options, int64_t step) {
-  std::vector<int64_t> batch;
-  int64_t held_epoch = -1;
-  std::vector<int64_t> order;
-  for (int64_t i = 0; i < options.batch_size; ++i) {
-    const int64_t position = step * options.batch_size + i, epoch = position / count;
-    if (epoch != held_epoch) {
-      order = permutation(count, stream_key(options.seed, "shuffle", epoch));
-      held_epoch = epoch;
-    }
-    batch.push_back(order[position % count]);
-  }
-  return batch;
-}
-
 PretrainLoop::PretrainLoop(Modules modules, std::string output, const PretrainOptions& options)
     : modules_(std::move(modules)), output_(std::move(output)), options_(options) {
   for (auto& [prefix, module] : modules_) {
@@ -62,34 +46,28 @@ PretrainLoop::PretrainLoop(Modules modules, std::string output, const PretrainOp
   DenseAdamWOptions adam;
   adam.weight_decay = options.weight_decay;
   optimizer_ = std::make_unique<DenseAdamW>(weights_, adam);
-  for (const auto& value : optimizer_->values()) average_.push_back(value.clone());
-}
-
-void PretrainLoop::update_average() {
-  const torch::NoGradGuard no_grad;
-  const double n = static_cast<double>(optimizer_->steps());
-  const double decay = std::min(options_.ema_decay, (1 + n) / (10 + n));
-  const auto& values = optimizer_->values();
-  for (size_t i = 0; i < average_.size(); ++i) average_[i].lerp_(values[i], 1 - decay);
+  average_ = std::make_unique<Ema>(optimizer_->values(), options.ema_decay);
 }
 
 void PretrainLoop::use_average() {
   const torch::NoGradGuard no_grad;
-  for (size_t i = 0; i < weights_.size(); ++i) weights_[i].detach().copy_(average_[i]);
+  for (size_t i = 0; i < weights_.size(); ++i) weights_[i].detach().copy_(average_->averages()[i]);
   for (auto& [prefix, module] : modules_) module->eval();
 }
 
 void PretrainLoop::save_state(const std::string& path) const {
   TensorMap state;
   optimizer_->save(state, names_);
-  for (size_t i = 0; i < names_.size(); ++i) state[names_[i] + ".average"] = average_[i];
+  for (size_t i = 0; i < names_.size(); ++i) state[names_[i] + ".average"] = average_->averages()[i];
   save_tensors(path, state);
 }
 
 void PretrainLoop::load_state(const std::string& path) {
   const auto state = load_tensors(path);
   optimizer_->load(state, names_);
-  for (size_t i = 0; i < names_.size(); ++i) average_[i].copy_(state.at(names_[i] + ".average"));
+  std::vector<torch::Tensor> averages;
+  for (const auto& name : names_) averages.push_back(state.at(name + ".average"));
+  average_->restore(averages, optimizer_->steps());
 }
 
 void PretrainLoop::run(const std::string& stage, const std::function<torch::Tensor(int64_t)>& loss_at) {
@@ -123,7 +101,7 @@ void PretrainLoop::run(const std::string& stage, const std::function<torch::Tens
     bad_steps = 0;
     const double rate = pretrain_rate(options_, step);
     optimizer_->step(rate, std::min(1.0, options_.max_grad_norm / (norm + 1e-6)));
-    update_average();
+    average_->update();
     window_loss += value;
     window_norm += norm;
     ++window;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sara/optim/dense_adamw.h"
+#include "sara/optim/ema.h"
 #include "sara/train/pretrain_options.h"
 
 namespace sara {
@@ -31,18 +32,15 @@ class PretrainLoop {
  private:
   void save_state(const std::string& path) const;
   void load_state(const std::string& path);
-  void update_average();
 
   Modules modules_;
   std::string output_;
   PretrainOptions options_;
   std::vector<std::string> names_;
-  std::vector<torch::Tensor> weights_, average_;
+  std::vector<torch::Tensor> weights_;
   std::unique_ptr<DenseAdamW> optimizer_;
+  std::unique_ptr<Ema> average_;
 };
-
-// Indices of the pictures of one step: every epoch is a fresh order of all of them, keyed by (seed, epoch).
-std::vector<int64_t> pretrain_batch(int64_t count, const PretrainOptions& options, int64_t step);
 
 // Writes `<folder>/config.json` and `<folder>/<file>` with all parameters in `dtype`.
 void save_component(const std::string& folder, const std::string& file, const torch::nn::Module& module, const std::string& config_json,
