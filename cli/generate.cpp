@@ -137,6 +137,7 @@ void run_generate(const GenerateVerb& verb, const Command& command) {
   torch::Tensor without;
   if (verb.how.guidance > 1) without = prompt_embeddings(*parts.text_encoder, *parts.tokenizer, {verb.how.negative_prompt});
   std::vector<Image> pictures;
+  std::string written;  // told at the end: a reader that goes away must not stop the drawing
   const auto a_scale = static_cast<int64_t>(prompts.size()) * verb.how.num_images;
   for (size_t k = 0; k < scales.size(); ++k) {
     if (k > 0) parts.unet = denoiser(scales[k]);
@@ -145,7 +146,8 @@ void run_generate(const GenerateVerb& verb, const Command& command) {
         parts, with, without, verb.how,
         [&](int64_t index, Image picture) {
           const auto number = static_cast<int64_t>(k) * a_scale + index;
-          print(folder.add(number, picture, prompts[static_cast<size_t>(index / verb.how.num_images)], verb.how.seed + index % verb.how.num_images, scales[k]) + "\n");
+          const auto& prompt = prompts[static_cast<size_t>(index / verb.how.num_images)];
+          written += folder.add(number, picture, prompt, verb.how.seed + index % verb.how.num_images, scales[k]) + "\n";
           if (verb.what.grid) pictures.push_back(std::move(picture));
         },
         [&](int64_t done, int64_t total) { log_progress(message(what, ": step ", done, " of ", total), done == total); });
@@ -153,8 +155,9 @@ void run_generate(const GenerateVerb& verb, const Command& command) {
   folder.finish();
   if (verb.what.grid) {
     write_png(folder.file("grid.png"), sheet_of(pictures, prompts, scales, verb.how));
-    print(folder.file("grid.png") + "\n");
+    written += folder.file("grid.png") + "\n";
   }
+  print(written);
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ torch::Tensor Trainer::micro_batch_loss(int64_t step, int64_t part) {
   const auto target = schedule_.target(latents, draws.noise, draws.timesteps);
   const auto context = data_.text.hidden.index_select(0, torch::tensor(text_rows, torch::kLong));
 
-  const auto& weight = unet_.parameters().front();
+  const auto weight = unet_.parameters().front();
   const auto predicted = unet_.forward(noisy.to(weight.options()), draws.timesteps.to(weight.device()), context.to(weight.options()));
   std::optional<torch::Tensor> weights;
   if (options_.snr_gamma) weights = snr_weights(schedule_, draws.timesteps, *options_.snr_gamma);
