@@ -26,7 +26,8 @@ namespace sara {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr int64_t kSpareBytes = 256 << 20;  // adapter, log, samples and report of any model fit well
+constexpr int64_t kSpareBytes = 256 << 20;  // log, samples and report of any run fit well
+constexpr int64_t kWeightBytes = 8;         // at most, in the result: an fp32 value, and for an adapter its index
 
 CacheProgress cache_progress(const char* what) {
   return [what](int64_t done, int64_t total) { log_progress(message(what, " ", done, "/", total), done == total); };
@@ -63,6 +64,10 @@ NamedTensors denoiser_tensors(UNet2DConditionModel& unet) {
   return tensors;
 }
 
+SchedulerConfig scheduler_of(const ModelFolder& model) {
+  return SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json");
+}
+
 // Draws the sample prompts with the denoiser as it stands; the other parts are loaded for this and freed again.
 void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std::shared_ptr<UNet2DConditionModel> unet, const fs::path& folder,
                   c10::Device device) {
@@ -73,7 +78,7 @@ void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std:
   parts.vae = model.load_vae(torch::kFloat, device);
   parts.text_encoder = model.load_text_encoder(torch::kFloat, device);
   parts.tokenizer = std::make_shared<ClipTokenizer>(model.tokenizer_path());
-  parts.scheduler = SchedulerConfig::from_json(model.scheduler_config());
+  parts.scheduler = scheduler_of(model);
   GenerateOptions options;
   options.steps = request.run.sample_steps;
   options.guidance = request.run.sample_guidance;
@@ -83,13 +88,20 @@ void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std:
 }
 
 std::map<std::string, std::string> adapter_metadata(const FineTuneRequest& request, const ModelFolder& model, double lr, int64_t steps) {
-  return {{"base_model", fs::path(model.path()).filename().string()},
+  return {{"base_model", model.name()},
           {"family", model.family()},
           {"lr", Json(lr).dump()},
           {"steps", std::to_string(steps)},
           {"prompt_prefix", request.images.caption_prefix},
           {"library_version", request.config.value("sara_version", "")},
           {"config", request.config.dump()}};
+}
+
+void write_skipped(const std::string& path, const ImageFolderReport& report) {
+  if (report.skipped.empty()) return;
+  std::string lines;
+  for (const auto& [image, reason] : report.skipped) lines += image + ": " + reason + "\n";
+  write_file(path, lines);
 }
 
 double chosen_lr(const Method& method, const MethodOptions& options) { return options.lr() ? *options.lr() : method.default_lr(); }
@@ -105,24 +117,20 @@ Json fine_tune(const FineTuneRequest& request) {
   ImageFolderReport image_report;
   const auto samples = read_image_folder(request.run.data, request.images, &image_report);
   const RunFolder folder(request.run.output, request.run.overwrite, kSpareBytes);
-  write_file(folder.file("config.toml"), request.config_toml);
-  if (!image_report.skipped.empty()) {
-    std::string lines;
-    for (const auto& [path, reason] : image_report.skipped) lines += path + ": " + reason + "\n";
-    write_file(folder.file("skipped.txt"), lines);
-  }
+  const NoiseSchedule schedule(scheduler_of(model));
 
-  auto transforms = request.transforms;
-  if (request.model_resolution) transforms.resolution = model.resolution();
-  const auto data = encode(request, model, samples, transforms, device);
+  const auto data = encode(request, model, samples, request.transforms, device);
   const auto unet = model.load_unet(dtype_from_precision(request.train.precision), device);
-  draw_samples(request, model, unet, folder.file("samples/before"), device);
-
   const auto method = make_method(request.run.method, denoiser_tensors(*unet), request.method, request.train.steps);
   const double lr = chosen_lr(*method, request.method);
-  const NoiseSchedule schedule(SchedulerConfig::from_json(model.scheduler_config()));
-  log_info(message(request.run.method, ": ", method->trained(), " weights are trained on ", samples.size(), " images at ", transforms.resolution,
+  folder.require_free(kSpareBytes + kWeightBytes * method->trained());
+  log_info(message(request.run.method, ": ", method->trained(), " weights are trained on ", samples.size(), " images at ", request.transforms.resolution,
                    " px, learning rate ", lr));
+
+  // From here on the run leaves files: what is refused above may be tried again in the same folder.
+  write_file(folder.file("config.toml"), request.config_toml);
+  write_skipped(folder.file("skipped.txt"), image_report);
+  draw_samples(request, model, unet, folder.file("samples/before"), device);
 
   Progress progress(folder.file("metrics.jsonl"), request.train.steps, request.train.batch_size * request.train.gradient_accumulation_steps);
   const auto result_path = folder.file(request.run.method == "full" ? "weights.safetensors" : "adapter.safetensors");
@@ -138,9 +146,10 @@ Json fine_tune(const FineTuneRequest& request) {
         progress.add(step);
         return StopSignal::received() == 0;
       });
-    } catch (const NonFinite&) {
+    } catch (const std::exception&) {
+      if (last_step == 0) throw;
       save();
-      log_warning(message("the last finite weights are in ", result_path));
+      log_warning(message("saved what was trained up to step ", last_step, ": ", result_path));
       throw;
     }
     save();
@@ -152,7 +161,7 @@ Json fine_tune(const FineTuneRequest& request) {
   auto summary = method->summary();
   summary["steps"] = last_step;
   summary["images"] = samples.size();
-  summary["resolution"] = transforms.resolution;
+  summary["resolution"] = request.transforms.resolution;
   summary["batch_size"] = request.train.batch_size;
   summary["precision"] = request.train.precision;
   summary["lr"] = lr;

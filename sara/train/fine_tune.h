@@ -48,14 +48,14 @@ struct FineTuneRequest {
   MethodOptions method;
   ImageFolderOptions images;
   TransformOptions transforms;
-  bool model_resolution = true;  // take the model's own resolution instead of transforms.resolution
-  Json config;                   // the resolved configuration, kept in the adapter's metadata
-  std::string config_toml;       // the same as TOML, written into the run folder
+  Json config;              // the resolved configuration, kept in the adapter's metadata
+  std::string config_toml;  // the same as TOML, written into the run folder
 };
 
 // The whole of `sara train`: checks everything the end will need, caches latents and text, frees the encoders, trains the
 // denoiser, and leaves in the output folder: adapter.safetensors (weights.safetensors for `full`), config.toml,
-// metrics.jsonl, samples/, summary.json, loss.svg and report.html. Returns summary.json's content; its key "stopped" is
+// metrics.jsonl, samples/, summary.json, loss.svg, report.html, and skipped.txt when bad images were left out. An error
+// after the first step saves what is trained before it goes on to the caller. Returns summary.json's content; its key "stopped" is
 // the signal's exit code when SIGINT or SIGTERM ended the run early, after everything was saved.
 Json fine_tune(const FineTuneRequest& request);
 

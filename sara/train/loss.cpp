@@ -22,7 +22,7 @@ torch::Tensor snr_weights(const NoiseSchedule& schedule, const torch::Tensor& ti
   const auto snr = alpha / (1 - alpha);
   const auto capped = snr.clamp_max(gamma);
   const auto& type = schedule.config().prediction_type;
-  if (type == "epsilon") return capped / snr.clamp_min(1e-20);
+  if (type == "epsilon") return (gamma / snr).clamp_max(1.0);  // the same, and 1 where the picture is all noise (SNR 0)
   if (type == "v_prediction") return capped / (snr + 1);
   return capped;
 }

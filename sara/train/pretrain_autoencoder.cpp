@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "sara/base/device.h"
 #include "sara/base/error.h"
 #include "sara/base/log.h"
 #include "sara/base/random.h"
@@ -15,6 +16,7 @@
 #include "sara/tokenizers/clip.h"
 #include "sara/train/pretrain.h"
 #include "sara/train/pretrain_loop.h"
+#include "sara/weights/load_weights.h"
 #include "sara/weights/precision.h"
 #include "sara/weights/tensor_file.h"
 
@@ -30,7 +32,7 @@ torch::Tensor read_pictures(const std::vector<Sample>& samples) {
   for (const auto& sample : samples) {
     const auto image = read_image(sample.path);
     auto pixels = torch::from_blob(const_cast<uint8_t*>(image.pixels.data()), {image.height, image.width, 3}, torch::kByte);
-    if (!pictures.empty() && pixels.size(0) * pixels.size(1) != pictures[0].size(1) * pictures[0].size(2)) {
+    if (!pictures.empty() && (image.height != pictures[0].size(1) || image.width != pictures[0].size(2))) {
       throw BadFile(sample.path, message("pictures for pre-training must have one size (expected ", pictures[0].size(2), "x", pictures[0].size(1), ", got ",
                                          image.width, "x", image.height, ")"));
     }
@@ -89,10 +91,14 @@ void pretrain_autoencoder(const std::string& layout, const std::string& data, co
   fs::create_directories(output);
 
   const auto dtype = dtype_from_precision(options.precision);
-  const auto device = at::hasCUDA() ? torch::Device(torch::kCUDA) : torch::Device(torch::kCPU);
+  const auto device = device_from_name("auto");
   auto config = VaeConfig::from_json(read_json((fs::path(layout) / "vae/config.json").string()));
   auto vae = std::make_shared<AutoencoderKL>(config, torch::TensorOptions().dtype(torch::kFloat));
-  initialize_(*vae, options.seed);
+  if (options.from) {
+    load_weights_(*vae, WeightFiles((fs::path(*options.from) / "vae").string()));
+  } else {
+    initialize_(*vae, options.seed);
+  }
   vae->to(device, dtype);
 
   const BatchOrder order(pictures.size(0), options.batch_size, options.seed);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <torch/torch.h>
 
+#include <cstdlib>
 #include <filesystem>
 
+#include "sara/base/device.h"
 #include "sara/base/error.h"
 #include "sara/base/random.h"
 #include "sara/data/batches.h"
@@ -14,6 +16,7 @@
 #include "sara/train/loss.h"
 #include "sara/train/pretrain.h"
 #include "sara/train/pretrain_loop.h"
+#include "sara/weights/load_weights.h"
 #include "sara/weights/precision.h"
 #include "sara/weights/tensor_file.h"
 
@@ -22,25 +25,50 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// What stage 1 left.
+struct LatentFile {
+  torch::Tensor mean, std, ids, empty_ids;
+  double scaling = 0;
+
+  explicit LatentFile(const std::string& path) {
+    if (!fs::exists(path)) throw InvalidArgument(message(path, ": no cached latents. Fix: run the autoencoder stage first"));
+    const auto tensors = load_tensors(path);
+    const auto metadata = SafetensorsReader(path).metadata();
+    const auto part = [&](const char* name, int64_t dims) {
+      const auto found = tensors.find(name);
+      if (found == tensors.end() || found->second.dim() != dims) throw BadFile(path, message("holds no usable ", name, ". Fix: run the autoencoder stage again"));
+      return found->second;
+    };
+    mean = part("mean", 4);
+    std = part("std", 4);
+    ids = part("ids", 2);
+    empty_ids = part("empty_ids", 1);
+    const auto factor = metadata.find("scaling_factor");
+    if (factor != metadata.end()) scaling = std::strtod(factor->second.c_str(), nullptr);
+    if (!(scaling > 0)) throw BadFile(path, "holds no usable scaling_factor. Fix: run the autoencoder stage again");
+  }
+};
+
 }  // namespace
 
 void pretrain_denoiser(const std::string& layout, const std::string& output, const PretrainOptions& options) {
-  const auto cache_path = (fs::path(output) / "latents.safetensors").string();
-  if (!fs::exists(cache_path)) throw InvalidArgument(message(cache_path, ": no cached latents. Fix: run the autoencoder stage first"));
-  const auto metadata = SafetensorsReader(cache_path).metadata();
-  const auto cache = load_tensors(cache_path);
-  const auto mean = cache.at("mean"), std = cache.at("std"), ids = cache.at("ids"), empty_ids = cache.at("empty_ids");
-  const double scaling = std::stod(metadata.at("scaling_factor"));
+  const LatentFile cache((fs::path(output) / "latents.safetensors").string());
+  const auto &mean = cache.mean, &std = cache.std, &ids = cache.ids, &empty_ids = cache.empty_ids;
 
   const auto dtype = dtype_from_precision(options.precision);
-  const auto device = at::hasCUDA() ? torch::Device(torch::kCUDA) : torch::Device(torch::kCPU);
+  const auto device = device_from_name("auto");
   const auto unet_config = UNetConfig::from_json(read_json((fs::path(layout) / "unet/config.json").string()));
   const auto text_config = ClipTextConfig::from_json(read_json((fs::path(layout) / "text_encoder/config.json").string()));
   const auto tensor_options = torch::TensorOptions().dtype(torch::kFloat);
   auto unet = std::make_shared<UNet2DConditionModel>(unet_config, tensor_options);
   auto text = std::make_shared<ClipTextModel>(text_config, tensor_options);
-  initialize_(*unet, options.seed);
-  initialize_(*text, options.seed + 1);
+  if (options.from) {
+    load_weights_(*unet, WeightFiles((fs::path(*options.from) / "unet").string()));
+    load_weights_(*text, WeightFiles((fs::path(*options.from) / "text_encoder").string()));
+  } else {
+    initialize_(*unet, options.seed);
+    initialize_(*text, options.seed + 1);
+  }
   unet->to(device, dtype);
   text->to(device, dtype);
   const NoiseSchedule schedule(SchedulerConfig::from_json(read_json((fs::path(layout) / "scheduler/scheduler_config.json").string())));
@@ -51,7 +79,7 @@ void pretrain_denoiser(const std::string& layout, const std::string& output, con
     const auto batch = torch::tensor(order.batch(step), torch::kLong);
     const auto batch_mean = mean.index_select(0, batch);
     const auto draws = draw_noise(batch_mean.sizes(), schedule.num_train_timesteps(), 0.0, options.caption_dropout, stream_key(options.seed, "noise", step));
-    const auto latents = (batch_mean + std.index_select(0, batch) * draws.posterior_noise) * scaling;
+    const auto latents = (batch_mean + std.index_select(0, batch) * draws.posterior_noise) * cache.scaling;
     const auto noisy = schedule.add_noise(latents, draws.noise, draws.timesteps);
     const auto captions = torch::where(draws.dropped.unsqueeze(1), empty_ids.unsqueeze(0), ids.index_select(0, batch));
     const auto context = text->forward(captions.to(device));

@@ -3,6 +3,7 @@
 
 #include <torch/torch.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -64,7 +65,20 @@ void PretrainLoop::save_state(const std::string& path) const {
 
 void PretrainLoop::load_state(const std::string& path) {
   const auto state = load_tensors(path);
+  const auto require = [&](const std::string& name, at::IntArrayRef shape) {
+    const auto found = state.find(name);
+    if (found == state.end() || found->second.sizes() != shape) {
+      throw BadFile(path, message("tensor ", name, " is missing or has another shape. Fix: resume with the layout this state was made with"));
+    }
+  };
+  require("steps", {});
+  for (size_t i = 0; i < names_.size(); ++i) {
+    for (const char* part : {".value", ".exp_avg", ".exp_avg_sq", ".average"}) require(names_[i] + part, weights_[i].sizes());
+  }
   optimizer_->load(state, names_);
+  if (optimizer_->steps() > options_.steps) {
+    throw InvalidArgument(message("steps: the state is further (expected at least ", optimizer_->steps(), ", got ", options_.steps, "). Fix: raise --steps"));
+  }
   std::vector<torch::Tensor> averages;
   for (const auto& name : names_) averages.push_back(state.at(name + ".average"));
   average_->restore(averages, optimizer_->steps());
@@ -81,6 +95,7 @@ void PretrainLoop::run(const std::string& stage, const std::function<torch::Tens
     throw IoError(state_path, "a state is already there. Fix: add --resume, or choose another output folder", EEXIST);
   }
   std::ofstream metrics(metrics_path, std::ios::app);
+  if (!metrics) throw IoError(metrics_path, "cannot write the log", errno);
   const int64_t first = optimizer_->steps();
   auto last_save = Clock::now(), started = Clock::now(), window_start = Clock::now();
   double window_loss = 0, window_norm = 0;
@@ -115,7 +130,8 @@ void PretrainLoop::run(const std::string& stage, const std::function<torch::Tens
     if (window == kLogEvery || step + 1 == options_.steps) {
       Json entry{{"step", step + 1}, {"loss", window_loss / window}, {"grad_norm", window_norm / window}, {"lr", rate},
                  {"images_per_s", window * options_.batch_size / seconds_since(window_start)}};
-      metrics << entry.dump() << std::endl;
+      errno = 0;
+      if (!(metrics << entry.dump() << std::endl)) throw IoError(metrics_path, "cannot write the log", errno ? errno : EIO);
       window_loss = window_norm = 0;
       window = 0;
       window_start = Clock::now();

@@ -26,10 +26,11 @@ struct PretrainOptions {
   int64_t seed = 0;
   double save_minutes = 5;
   bool resume = false;
+  std::optional<std::string> from;
 
   template <class V>
   void visit(V&& v) {
-    v("steps", steps, "Optimizer steps in all", at_least(1));
+    v("steps", steps, "Optimizer steps in all; autoencoder with 0: only encode", at_least(0));
     v("batch_size", batch_size, "Pictures a step", at_least(1));
     v("learning_rate", learning_rate, "AdamW's rate after the warm-up", above(0));
     v("warmup_steps", warmup_steps, "Steps over which the rate rises from 0", at_least(0));
@@ -44,6 +45,7 @@ struct PretrainOptions {
     v("seed", seed, "Seed of initial weights, noise and order", at_least(0));
     v("save_minutes", save_minutes, "Minutes between two saves of the state", above(0));
     v("resume", resume, "Go on from the state in the output folder");
+    v("from", from, "Model folder whose weights to start from instead of random ones");
   }
 };
 

@@ -9,7 +9,4 @@ namespace sara {
 int64_t resident_bytes();
 int64_t peak_resident_bytes();
 
-// Memory this process may still take: the smaller of what the machine has available and what its control group leaves.
-int64_t available_bytes();
-
 }  // namespace sara

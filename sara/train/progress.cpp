@@ -54,7 +54,8 @@ void Progress::add(const TrainingStep& step) {
                   {"skipped", step.report.skipped},
                   {"seconds", step.seconds},
                   {"memory_gb", double(resident_bytes()) / 1e9}};
-  if (!(metrics_ << line.dump() << '\n' << std::flush)) throw IoError(path_, "cannot write the log", errno);
+  errno = 0;
+  if (!(metrics_ << line.dump() << '\n' << std::flush)) throw IoError(path_, "cannot write the log", errno ? errno : EIO);
 
   const double rate = double(losses_.size()) / elapsed();
   std::ostringstream text;
@@ -69,8 +70,8 @@ double Progress::median_seconds() const {
   auto kept = seconds_;
   if (kept.size() > kWarmUp) kept.erase(kept.begin(), kept.begin() + kWarmUp);
   if (kept.empty()) return 0;
-  std::nth_element(kept.begin(), kept.begin() + kept.size() / 2, kept.end());
-  return kept[kept.size() / 2];
+  std::sort(kept.begin(), kept.end());
+  return (kept[(kept.size() - 1) / 2] + kept[kept.size() / 2]) / 2;
 }
 
 }  // namespace sara

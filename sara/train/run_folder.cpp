@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -19,59 +20,83 @@ namespace fs = std::filesystem;
 
 // What a run writes: the only names that `overwrite` removes.
 constexpr std::array kOwned{"adapter.safetensors", "weights.safetensors", "config.toml", "metrics.jsonl", "summary.json", "report.html", "loss.svg",
-                            "samples",             "emergency",           "nan_report.json", "skipped.txt"};
+                            "samples",             "skipped.txt"};
 
 bool is_empty(const fs::path& folder) {
-  for (const auto& entry : fs::directory_iterator(folder)) {
+  std::error_code failure;
+  for (const auto& entry : fs::directory_iterator(folder, failure)) {
     if (entry.path().filename() != "run.lock") return false;
   }
+  if (failure) throw IoError(folder.string(), "cannot read the output folder", failure.value());
   return true;
+}
+
+const std::string& made(const std::string& path) {
+  std::error_code failure;
+  if (fs::exists(path, failure) && !fs::is_directory(path, failure)) throw IoError(path, "the output is not a folder. Fix: choose another --output", ENOTDIR);
+  fs::create_directories(path, failure);
+  if (failure) throw IoError(path, "cannot make the output folder", failure.value());
+  if (access(path.c_str(), W_OK | X_OK) != 0) throw IoError(path, "cannot write to the output folder", errno);
+  return path;
 }
 
 }  // namespace
 
-RunFolder::RunFolder(std::string path, bool overwrite, int64_t needed_bytes) : path_(std::move(path)) {
-  std::error_code failure;
-  if (fs::exists(path_) && !fs::is_directory(path_)) throw IoError(path_, "the output is not a folder. Fix: choose another --output", ENOTDIR);
-  fs::create_directories(path_, failure);
-  if (failure) throw IoError(path_, "cannot make the output folder", failure.value());
-  if (access(path_.c_str(), W_OK) != 0) throw IoError(path_, "cannot write to the output folder", errno);
-  lock();
-  if (!is_empty(path_)) {
-    if (!overwrite) throw IoError(path_, "the output folder is not empty. Fix: add --overwrite, or choose another --output", EEXIST);
-    for (const char* name : kOwned) fs::remove_all(fs::path(path_) / name);
+FolderLock::FolderLock(const std::string& folder) : path_((fs::path(folder) / "run.lock").string()) {
+  while (!take(folder)) {
   }
-  struct statvfs disk {};
-  if (statvfs(path_.c_str(), &disk) == 0) {
-    const auto free = static_cast<int64_t>(disk.f_bavail) * static_cast<int64_t>(disk.f_frsize);
-    if (free < needed_bytes) {
-      throw IoError(path_, message("too little disk space (needed ", needed_bytes / 1000000, " MB, free ", free / 1000000, " MB)"), ENOSPC);
-    }
+  const auto pid = std::to_string(getpid());
+  if (ftruncate(descriptor_, 0) != 0 || pwrite(descriptor_, pid.data(), pid.size(), 0) < 0) {
+    const int code = errno;
+    unlink(path_.c_str());
+    close(descriptor_);
+    throw IoError(path_, "cannot write the lock file", code);
   }
 }
 
-RunFolder::~RunFolder() {
-  if (lock_ < 0) return;
-  unlink(file("run.lock").c_str());
-  close(lock_);
+// False when the file went away while it was being locked: its last holder had just ended.
+bool FolderLock::take(const std::string& folder) {
+  descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) throw IoError(path_, "cannot make the lock file", errno);
+  if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    const int code = errno;
+    char holder[32] = {};
+    const auto size = pread(descriptor_, holder, sizeof holder - 1, 0);
+    close(descriptor_);
+    throw IoError(folder, message("another run holds this folder (PID ", size > 0 ? escaped(holder) : "unknown", "). Fix: wait for it, or choose another --output"), code);
+  }
+  struct stat locked {}, named {};
+  if (fstat(descriptor_, &locked) == 0 && stat(path_.c_str(), &named) == 0 && locked.st_ino == named.st_ino && locked.st_dev == named.st_dev) return true;
+  close(descriptor_);
+  return false;
+}
+
+FolderLock::~FolderLock() {
+  unlink(path_.c_str());
+  close(descriptor_);
+}
+
+RunFolder::RunFolder(const std::string& path, bool overwrite, int64_t needed_bytes) : path_(made(path)), lock_(path_) {
+  const bool empty = is_empty(path_);
+  if (!empty && !overwrite) throw IoError(path_, "the output folder is not empty. Fix: add --overwrite, or choose another --output", EEXIST);
+  require_free(needed_bytes);
+  if (empty) return;
+  for (const char* name : kOwned) {
+    std::error_code failure;
+    fs::remove_all(fs::path(path_) / name, failure);
+    if (failure) throw IoError(file(name), "cannot remove what an earlier run left", failure.value());
+  }
 }
 
 std::string RunFolder::file(const std::string& name) const { return (fs::path(path_) / name).string(); }
 
-void RunFolder::lock() {
-  const auto lock_path = file("run.lock");
-  lock_ = open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_ < 0) throw IoError(lock_path, "cannot make the lock file", errno);
-  if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    char holder[32] = {};
-    const auto size = pread(lock_, holder, sizeof holder - 1, 0);
-    close(lock_);
-    lock_ = -1;
-    throw IoError(path_, message("another run holds this folder (PID ", size > 0 ? holder : "unknown", "). Fix: wait for it, or choose another --output"),
-                  EWOULDBLOCK);
+void RunFolder::require_free(int64_t bytes) const {
+  struct statvfs disk {};
+  if (statvfs(path_.c_str(), &disk) != 0) throw IoError(path_, "cannot ask for the free disk space", errno);
+  const auto free = static_cast<int64_t>(disk.f_bavail) * static_cast<int64_t>(disk.f_frsize);
+  if (free < bytes) {
+    throw IoError(path_, message("too little disk space (needed ", bytes / 1000000, " MB, free ", free / 1000000, " MB). Fix: free some, or choose another --output"), ENOSPC);
   }
-  const auto pid = std::to_string(getpid());
-  if (ftruncate(lock_, 0) != 0 || pwrite(lock_, pid.data(), pid.size(), 0) < 0) throw IoError(lock_path, "cannot write the lock file", errno);
 }
 
 }  // namespace sara

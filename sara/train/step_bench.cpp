@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "sara/base/error.h"
 #include "sara/train/live_bytes.h"
 #include "sara/train/loss.h"
 #include "sara/train/process_memory.h"
@@ -16,8 +17,8 @@ namespace sara {
 namespace {
 
 double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
+  std::sort(values.begin(), values.end());
+  return (values[(values.size() - 1) / 2] + values[values.size() / 2]) / 2;
 }
 
 class Stopwatch {
@@ -38,6 +39,9 @@ constexpr int64_t kTextTokens = 77;
 }  // namespace
 
 Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels_a_latent, const StepBenchOptions& options, MethodOptions method_options) {
+  if (options.resolution % pixels_a_latent) {
+    throw InvalidArgument(message("resolution: does not fit the model (expected a multiple of ", pixels_a_latent, ", got ", options.resolution, ")"));
+  }
   NamedTensors tensors;
   for (auto& item : unet->named_parameters()) tensors.emplace_back("unet." + item.key(), item.value());
   const auto method = make_method(options.method, tensors, method_options, options.warmup + options.steps);

@@ -33,7 +33,7 @@ struct StepBenchOptions {
 // Pixels a latent: 2^3 in every published Stable Diffusion.
 constexpr int64_t kPublishedFactor = 8;
 
-// Medians in seconds: forward_s, backward_s, optimizer_s (with rank_s inside), step_s; peak_rss_gb; saved_activation_bytes;
+// Throws InvalidArgument when the resolution is no multiple of pixels_a_latent. Medians in seconds: forward_s, backward_s, optimizer_s (with rank_s inside), step_s; peak_rss_gb; saved_activation_bytes;
 // selected, threads, torch.
 Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels_a_latent, const StepBenchOptions& options, MethodOptions method);
 

@@ -55,9 +55,11 @@ void Trainer::run(const std::function<bool(const TrainingStep&)>& after) {
     TrainingStep done;
     done.step = step;
     for (int64_t part = 0; part < options_.gradient_accumulation_steps; ++part) {
-      const auto loss = micro_batch_loss(step, part) / double(options_.gradient_accumulation_steps);
+      auto loss = micro_batch_loss(step, part) / double(options_.gradient_accumulation_steps);
+      const auto value = loss.item<double>();
+      if (!std::isfinite(value)) loss = loss * std::nan("");  // an infinite loss may have a finite gradient: spoil it, so that the step is skipped
       loss.backward();
-      done.loss += loss.item<double>();
+      done.loss += value;
     }
     done.lr = lr_ * lr_curve(options_.lr_scheduler, step, options_.steps, options_.lr_warmup_steps);
     done.report = method_.step(step, done.lr);
