@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <filesystem>
-
 #include "cli/model_choice.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
@@ -47,7 +45,7 @@ BenchModel open_model(const BenchVerb& verb) {
   }
   ModelFolder folder(model_path(verb.model));
   const auto unet = folder.load_unet(dtype);
-  return {std::filesystem::path(folder.path()).filename().string(), unet, VaeConfig::from_json(folder.component_config("vae")).factor()};
+  return {folder.name(), unet, folder.read_config<VaeConfig>("vae").factor()};
 }
 
 void run_bench(const BenchVerb& verb) {

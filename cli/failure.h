@@ -7,6 +7,7 @@
 namespace sara::cli {
 
 // What the user sees of an exception: exit code and text, one problem a line, without the prefix "sara: error: ".
+// Lines that begin with a blank are detail of the problem above them.
 struct Failure {
   int exit_code;
   std::string text;

@@ -2,7 +2,7 @@
 #include <ATen/Parallel.h>
 
 #include <cstdio>
-#include <iostream>
+#include <sstream>
 
 #include "cli/failure.h"
 #include "cli/help.h"
@@ -39,10 +39,11 @@ void run(const std::vector<std::string>& words) {
   throw InvalidArgument(message(escaped(words[0]), ": unknown verb. Fix: ", near ? "did you mean sara " + *near + "?" : "see sara --help"));
 }
 
+// One line an error; lines of a text that begin with a blank are detail of the error above them.
 int report(const Failure& failure) {
-  std::string text = "sara: error: ";
-  for (const char c : failure.text) text += c == '\n' ? std::string("\nsara: error: ") : std::string(1, c);
-  text += "\n";
+  std::string text;
+  std::istringstream lines(failure.text);
+  for (std::string line; std::getline(lines, line);) text += (line.rfind(' ', 0) == 0 ? "" : "sara: error: ") + line + "\n";
   std::fwrite(text.data(), 1, text.size(), stderr);
   return failure.exit_code;
 }

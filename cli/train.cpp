@@ -6,6 +6,7 @@
 #include "cli/version.h"
 #include "sara/base/error.h"
 #include "sara/train/fine_tune.h"
+#include "sara/weights/model_folder.h"
 
 namespace sara::cli {
 namespace {
@@ -33,19 +34,19 @@ void run_train(TrainVerb& verb, const Command& command) {
   auto& request = verb.request;
   request.model = model_path(verb.model);
   request.allow_nonfinite = verb.model.allow_nonfinite;
-  request.model_resolution = left_at_default(command, "resolution");
+  if (left_at_default(command, "resolution")) request.transforms.resolution = ModelFolder(request.model).resolution();
   request.config = command.resolved();
   request.config_toml = toml_text(request.config);
   request.config["sara_version"] = version();
   const auto summary = fine_tune(request);
+  if (summary.contains("stopped")) {
+    throw Error(message("stopped by a signal after step ", summary["steps"].dump(), "; ", summary["result"].get<std::string>(), " is saved in ", request.run.output),
+                summary["stopped"].get<int>());
+  }
   if (verb.output.json) {
     print(summary.dump() + "\n");
   } else {
     for (const auto& [key, value] : summary.items()) print(key + ": " + (value.is_string() ? value.get<std::string>() : value.dump()) + "\n");
-  }
-  if (summary.contains("stopped")) {
-    throw Error(message("stopped by a signal after step ", summary["steps"].dump(), "; ", summary["result"].get<std::string>(), " is saved in ", request.run.output),
-                summary["stopped"].get<int>());
   }
 }
 

@@ -89,9 +89,11 @@ def refused(sara):
         errors = [line for line in lines if line.startswith("sara: error: ")]
         assert done.returncode == exit_code, (done.returncode, done.stderr)
         assert done.stdout == ""
-        assert len(errors) == 1 and lines[-1] == errors[0], done.stderr
+        assert len(errors) == 1, done.stderr
+        details = lines[lines.index(errors[0]) + 1 :]
+        assert all(line.startswith("  ") for line in details), done.stderr
         for phrase in [phrases] if isinstance(phrases, str) else phrases:
-            assert phrase in errors[0], errors[0]
+            assert phrase in "\n".join([errors[0], *details]), errors[0]
         return done
 
     return check

@@ -54,10 +54,11 @@ def test_bytes_behind_the_last_tensor_are_refused(generate, own_model):
 
 def test_overlapping_tensors_are_named_with_their_bytes(generate, own_model):
     header = json.loads(header_of(own_model / UNET))
-    first, second = [key for key in header if key != "__metadata__" and header[key]["shape"] == header["conv_in.bias"]["shape"]][:2]
-    header[first]["data_offsets"] = header[second]["data_offsets"]
+    in_order = sorted((key for key in header if key != "__metadata__"), key=lambda key: header[key]["data_offsets"])
+    begin, end = header[in_order[1]]["data_offsets"]
+    header[in_order[1]]["data_offsets"] = [begin - 4, end - 4]
     with_header(own_model / UNET, json.dumps(header).encode())
-    generate([UNET, first], own_model)
+    generate([UNET, in_order[1], f"{begin - 4} to {end - 4}", "overlap"], own_model)
 
 
 @pytest.mark.parametrize(

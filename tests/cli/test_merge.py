@@ -182,3 +182,28 @@ def test_links_into_a_download_cache_become_files(sara, own_model, adapter, tmp_
     output = merged(sara, snapshot, tmp_path / "merged", "--adapter", adapter)
     assert not any(path.is_symlink() for path in output.rglob("*"))
     assert (output / "unet" / "config.json").read_bytes() == (own_model / "unet" / "config.json").read_bytes()
+
+
+def test_an_adapter_trained_in_half_precision_fits_its_base_in_every_precision(sara, model, pictures, adapter, tmp_path):
+    train = ["train", "--model", model, "--data", pictures, "--output", tmp_path / "run", "--budget", "5%", "--lr", "1e-2", "--steps", "2"]
+    done = sara(*train, "--batch-size", "1", "--precision", "bf16")
+    assert done.returncode == 0, done.stderr
+    half = tmp_path / "run" / "adapter.safetensors"
+    for number, precision in enumerate(["fp32", "bf16"]):
+        draw = ["generate", "--model", model, "--prompt", "x", "--steps", "1", "--adapter", half, "--precision", precision]
+        done = sara(*draw, "--output", tmp_path / str(number))
+        assert done.returncode == 0, done.stderr
+    output = merged(sara, model, tmp_path / "merged", "--adapter", half, "--adapter", adapter)
+    expected = expected_unet(model, [(half, 1.0), (adapter, 1.0)])
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in load_file(output / UNET).items())
+
+
+def test_adapters_of_different_bases_do_not_add_up(sara, refused, own_model, pictures, adapter, tmp_path):
+    save_file({key: value + 1e-3 for key, value in load_file(own_model / UNET).items()}, own_model / UNET)
+    train = ["train", "--model", own_model, "--data", pictures, "--output", tmp_path / "run", "--budget", "5%", "--lr", "1e-2", "--steps", "1"]
+    assert sara(*train, "--batch-size", "1").returncode == 0
+    other = tmp_path / "run" / "adapter.safetensors"
+    words = ["merge", "--as", "adapter", "--adapter", adapter, "--adapter", other, "--output", tmp_path / "sum.safetensors"]
+    refused(3, ["another base", "--force"], *words)
+    assert not (tmp_path / "sum.safetensors").exists()
+    assert sara(*words, "--force").returncode == 0

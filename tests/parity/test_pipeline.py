@@ -101,7 +101,7 @@ def test_samplers_draw_what_diffusers_schedulers_draw(pipeline, tmp_path, name):
     classes = {"ddpm": "DDPMScheduler", "euler": "EulerDiscreteScheduler", "dpm++2m": "DPMSolverMultistepScheduler"}
     kept = pipe.scheduler
     try:
-        pipe.scheduler = getattr(diffusers, classes[name]).from_config(kept.config)
+        pipe.scheduler = getattr(diffusers, classes[name]).from_pretrained(model / "scheduler")
         theirs = drawn_by_diffusers(pipe, PROMPTS[0], 5)
     finally:
         pipe.scheduler = kept
