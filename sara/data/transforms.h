@@ -19,7 +19,7 @@ struct TransformOptions {
 
   template <class V>
   void visit(V&& v) {
-    v("resolution", resolution, "Side of the square training image in pixels, a multiple of 8", between(8, 8192));
+    v("resolution", resolution, "Side of the square training image in pixels, a multiple of 8 (sara train takes the model's own when this is not given)", between(8, 8192));
     v("crop", crop, "Which square of the resized image is kept", one_of({"center", "random"}));
     v("random_flip", random_flip, "Mirror an image left to right in half of the epochs");
     v("resize_filter", resize_filter, "How images are resized", one_of({"bilinear", "bicubic", "lanczos"}));

@@ -57,7 +57,7 @@ struct AdamWOptions {
     v("max_grad_norm", max_grad_norm_, "Clip the gradient of the trained weights to this norm; 0: never", at_least(0));
     v("include", include_, "Train only tensors whose name matches one of these regular expressions");
     v("exclude", exclude_, "Leave out tensors whose name matches one of these regular expressions");
-    v("seed", seed_, "Seed of the matrices drawn for the rank loss", at_least(0));
+    v("seed", seed_, "Seed of every random draw of a run: order, noise, captions, flips, samples and the matrices of the rank loss", at_least(0));
     v("force", force_, "Accept a threshold that selects nothing or more than half of the weights");
   }
 };

@@ -3,6 +3,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -61,23 +62,27 @@ void load_weights_(torch::nn::Module& module, const WeightFiles& files, bool all
     known.insert(item.key());
   }
   std::set<std::string> filled;
-  std::vector<std::string> unknown, misshapen, missing;
+  std::vector<std::string> unknown, misshapen, mistyped, missing;
   for (const auto& [reader, info] : files.entries()) {
     const auto name = parameter_name(info->name, known);
     if (name.empty()) continue;
     const auto found = parameters.find(name);
     if (found == parameters.end()) {
-      const auto near = nearest_name(info->name, {known.begin(), known.end()});
-      unknown.push_back(near ? message(info->name, " (nearest: ", *near, ")") : info->name);
+      unknown.push_back(info->name);
       continue;
     }
     auto& parameter = found->second;
+    if (!filled.insert(name).second) throw BadFile(reader->path(), message("tensor ", name, " appears twice"));
     if (!fits(info->shape, parameter.sizes())) {
       misshapen.push_back(message(info->name, " (expected ", parameter.sizes(), ", got ", at::IntArrayRef(info->shape), ")"));
       continue;
     }
-    if (!filled.insert(name).second) throw BadFile(reader->path(), message("tensor ", name, " appears twice"));
-    if (parameter.is_cpu() && parameter.is_contiguous() && torch_dtype(info->dtype) == parameter.scalar_type()) {
+    const auto dtype = torch_dtype(info->dtype);
+    if (!dtype || !c10::isFloatingType(*dtype)) {
+      mistyped.push_back(message(info->name, " (expected a floating-point type, got ", sara::name(info->dtype), ")"));
+      continue;
+    }
+    if (parameter.is_cpu() && parameter.is_contiguous() && *dtype == parameter.scalar_type()) {
       reader->read(*info, parameter.data_ptr());
     } else {
       parameter.copy_(read_tensor(*reader, *info).view(parameter.sizes()));
@@ -92,8 +97,12 @@ void load_weights_(torch::nn::Module& module, const WeightFiles& files, bool all
     if (!names.empty()) text += message(text.empty() ? "" : "; ", names.size(), " ", what, ": ", first_five(names));
   };
   add("missing", missing);
+  for (size_t i = 0; i < std::min<size_t>(unknown.size(), 5); ++i) {  // as many as are shown
+    if (const auto near = nearest_name(unknown[i], {known.begin(), known.end()})) unknown[i] += message(" (nearest: ", *near, ")");
+  }
   add("unknown", unknown);
   add("wrongly shaped", misshapen);
+  add("wrongly typed", mistyped);
   if (!text.empty()) {
     throw BadFile(files.folder(), message("the weights do not fit the config: ", text, ". Fix: use the config.json these weights were saved with"));
   }

@@ -18,18 +18,26 @@ struct Part {
 constexpr Part kParts[] = {
     {"unet", "UNet2DConditionModel"}, {"vae", "AutoencoderKL"}, {"text_encoder", "CLIPTextModel"}, {"tokenizer", "CLIPTokenizer"}, {"scheduler", ""}};
 
+Json read_object(const std::string& path) {
+  std::error_code failure;
+  if (!fs::exists(path, failure)) throw BadFile(path, "is missing. Fix: download the model again");
+  auto json = read_json(path);
+  if (!json.is_object()) throw BadFile(path, "is not a JSON object");
+  return json;
+}
+
 }  // namespace
 
 ModelFolder::ModelFolder(std::string path) : path_(std::move(path)) {
-  if (!fs::exists(path_)) throw BadFile(path_, "no such model. Fix: give a folder in diffusers' layout (with model_index.json)");
-  if (!fs::is_directory(path_)) throw BadFile(path_, "is not a folder (expected a folder in diffusers' layout, with model_index.json)");
+  std::error_code failure;  // a name that cannot be looked up is no model
+  if (!fs::exists(path_, failure)) throw BadFile(path_, "no such model. Fix: give a folder in diffusers' layout (with model_index.json)");
+  if (!fs::is_directory(path_, failure)) throw BadFile(path_, "is not a folder (expected a folder in diffusers' layout, with model_index.json)");
   const auto index_path = (fs::path(path_) / "model_index.json").string();
-  if (!fs::exists(index_path)) throw BadFile(path_, "no model_index.json here (expected a folder in diffusers' layout)");
-  index_ = read_json(index_path);
-  if (!index_.is_object()) throw BadFile(index_path, "is not a JSON object");
+  if (!fs::exists(index_path, failure)) throw BadFile(path_, "no model_index.json here (expected a folder in diffusers' layout)");
+  index_ = read_object(index_path);
   const auto pipeline = index_.value("_class_name", Json());
   if (pipeline != "StableDiffusionPipeline") {
-    throw BadFile(index_path, message("unsupported pipeline (expected StableDiffusionPipeline, got ", pipeline.dump(), ")"));
+    throw BadFile(index_path, message("unsupported pipeline (expected StableDiffusionPipeline, got ", escaped(pipeline.dump()), ")"));
   }
   for (const auto& [name, class_name] : kParts) {
     const auto entry = index_.value(name, Json());
@@ -38,22 +46,41 @@ ModelFolder::ModelFolder(std::string path) : path_(std::move(path)) {
     if (*class_name && got != class_name && got != std::string(class_name) + "Fast") {
       throw BadFile(index_path, message("component ", name, " has another class (expected ", class_name, ", got ", escaped(got), ")"));
     }
-    if (!fs::is_directory(component_path(name))) throw BadFile(component_path(name), "no such component folder");
+    if (!fs::is_directory(component_path(name), failure)) throw BadFile(component_path(name), "no such component folder");
   }
 }
 
-std::string ModelFolder::family() const { return component_config("unet").value("use_linear_projection", false) ? "sd2" : "sd1"; }
+std::string ModelFolder::name() const {
+  const auto whole = fs::absolute(path_).lexically_normal();  // "models/tiny/" and "." have names too
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
+template <class Config>
+Config ModelFolder::read_config(const std::string& name) const {
+  const auto json = component_config(name);
+  try {
+    return Config::from_json(json);
+  } catch (const InvalidArgument& error) {
+    throw BadFile((fs::path(path_) / name / "config.json").string(), error.what());
+  }
+}
+
+template UNetConfig ModelFolder::read_config<UNetConfig>(const std::string&) const;
+template VaeConfig ModelFolder::read_config<VaeConfig>(const std::string&) const;
+template ClipTextConfig ModelFolder::read_config<ClipTextConfig>(const std::string&) const;
+
+std::string ModelFolder::family() const { return read_config<UNetConfig>("unet").use_linear_projection ? "sd2" : "sd1"; }
 
 int64_t ModelFolder::resolution() const {
-  const auto size = UNetConfig::from_json(component_config("unet")).sample_size;
+  const auto size = read_config<UNetConfig>("unet").sample_size;
   if (!size) throw InvalidArgument(message(component_path("unet"), ": the config has no sample_size. Fix: add --resolution"));
-  return *size * VaeConfig::from_json(component_config("vae")).factor();
+  return *size * read_config<VaeConfig>("vae").factor();
 }
 
 std::string ModelFolder::component_path(const std::string& name) const { return (fs::path(path_) / name).string(); }
 
 Json ModelFolder::component_config(const std::string& name) const {
-  return read_json((fs::path(path_) / name / "config.json").string());
+  return read_object((fs::path(path_) / name / "config.json").string());
 }
 
 std::string ModelFolder::component_hash(const std::string& name) const {
@@ -71,7 +98,7 @@ std::string ModelFolder::component_hash(const std::string& name) const {
 
 template <class Model, class Config>
 std::shared_ptr<Model> ModelFolder::load(const std::string& name, c10::ScalarType dtype, c10::Device device) const {
-  auto model = std::make_shared<Model>(Config::from_json(component_config(name)), torch::TensorOptions().dtype(dtype).device(device));
+  auto model = std::make_shared<Model>(read_config<Config>(name), torch::TensorOptions().dtype(dtype).device(device));
   load_weights_(*model, WeightFiles(component_path(name)), allow_nonfinite_);
   model->eval();
   return model;
@@ -89,6 +116,6 @@ std::shared_ptr<ClipTextModel> ModelFolder::load_text_encoder(c10::ScalarType dt
   return load<ClipTextModel, ClipTextConfig>("text_encoder", dtype, device);
 }
 
-Json ModelFolder::scheduler_config() const { return read_json((fs::path(path_) / "scheduler" / "scheduler_config.json").string()); }
+Json ModelFolder::scheduler_config() const { return read_object((fs::path(path_) / "scheduler" / "scheduler_config.json").string()); }
 
 }  // namespace sara

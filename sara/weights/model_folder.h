@@ -19,15 +19,16 @@ class ModelFolder {
   explicit ModelFolder(std::string path);
 
   const std::string& path() const { return path_; }
+  std::string name() const;  // the folder's own name
   const Json& index() const { return index_; }
-  // "sd1" (text width 768 or any other, convolution projections) or "sd2" (linear projections).
+  // "sd1" (convolution projections) or "sd2" (linear projections).
   std::string family() const;
 
   // Side in pixels the model was made for: the UNet's sample_size times the autoencoder's factor.
   int64_t resolution() const;
 
   std::string component_path(const std::string& name) const;
-  Json component_config(const std::string& name) const;
+  Json component_config(const std::string& name) const;  // throws BadFile when it is absent or no object
   // XXH3-128 over names and bytes of a component's weights: tells cached latents and embeddings of other weights apart.
   std::string component_hash(const std::string& name) const;
 
@@ -36,6 +37,9 @@ class ModelFolder {
   std::shared_ptr<AutoencoderKL> load_vae(c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
   std::shared_ptr<ClipTextModel> load_text_encoder(c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
   Json scheduler_config() const;
+  // A component's config as its struct; what from_json refuses becomes BadFile naming config.json.
+  template <class Config>
+  Config read_config(const std::string& name) const;
   std::string tokenizer_path() const { return component_path("tokenizer"); }
 
  private:

@@ -26,11 +26,11 @@ constexpr std::array<std::pair<DType, c10::ScalarType>, 12> kTypes{{
 
 }  // namespace
 
-c10::ScalarType torch_dtype(DType dtype) {
+std::optional<c10::ScalarType> torch_dtype(DType dtype) {
   for (const auto& [file, torch] : kTypes) {
     if (file == dtype) return torch;
   }
-  throw InvalidArgument(message("element type ", name(dtype), " cannot be loaded (expected F32, BF16, F16 or an integer type)"));
+  return std::nullopt;
 }
 
 DType file_dtype(c10::ScalarType dtype) {

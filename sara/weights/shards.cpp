@@ -22,7 +22,7 @@ void check_shard_name(const std::string& index_path, const std::string& name) {
   const auto bad = [&](const char* why) { throw BadFile(index_path, message("shard name ", escaped(name), " ", why)); };
   if (name.empty() || name.front() == '/') bad("is not relative");
   for (const char c : name) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == '\\') bad("holds a control character or a backslash");
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '\\') bad("holds a control character or a backslash");
   }
   for (const auto& part : fs::path(name)) {
     if (part == "..") bad("leaves the model folder");
@@ -32,9 +32,10 @@ void check_shard_name(const std::string& index_path, const std::string& name) {
 // A symbolic link must end inside the folder, or in the blobs folder of the same download cache entry
 // (snapshots/<revision>/<component>/file -> ../../../blobs/<hash>).
 void check_link(const std::string& path, const fs::path& component_folder) {
-  if (!fs::is_symlink(path)) return;
-  const auto target = fs::weakly_canonical(path);
-  if (!fs::is_regular_file(target)) throw BadFile(path, "a symbolic link that leads to no regular file");
+  std::error_code failure;  // a chain of links that never ends is no regular file either
+  if (!fs::is_symlink(path, failure)) return;
+  const auto target = fs::weakly_canonical(path, failure);
+  if (failure || !fs::is_regular_file(target, failure)) throw BadFile(path, "a symbolic link that leads to no regular file");
   const auto model = fs::weakly_canonical(component_folder).parent_path();
   const auto inside = [&](const fs::path& root) {
     const auto relative = target.lexically_relative(root);
@@ -51,7 +52,8 @@ void check_link(const std::string& path, const fs::path& component_folder) {
 
 WeightFiles::WeightFiles(const std::string& component_folder) : folder_(component_folder) {
   const fs::path folder(component_folder);
-  if (!fs::is_directory(folder)) throw BadFile(component_folder, "no such folder");
+  std::error_code failure;
+  if (!fs::is_directory(folder, failure)) throw BadFile(component_folder, "no such folder");
   for (const char* stem : kStems) {
     for (const char* variant : {"", ".fp16"}) {
       const auto single = folder / (std::string(stem) + variant + ".safetensors");
@@ -62,7 +64,8 @@ WeightFiles::WeightFiles(const std::string& component_folder) : folder_(componen
         return;
       }
       const auto index = folder / (std::string(stem) + ".safetensors.index" + variant + ".json");
-      if (fs::exists(index)) {
+      if (fs::exists(fs::symlink_status(index))) {
+        check_link(index, folder);
         open_shards(index);
         return;
       }

@@ -3,12 +3,15 @@
 
 #include <torch/torch.h>
 
+#include "sara/base/error.h"
 #include "sara/weights/precision.h"
 
 namespace sara {
 
 torch::Tensor read_tensor(const SafetensorsReader& reader, const TensorInfo& info) {
-  auto tensor = torch::empty(info.shape, torch_dtype(info.dtype));
+  const auto dtype = torch_dtype(info.dtype);
+  if (!dtype) throw BadFile(reader.path(), message("tensor ", info.name, " has element type ", name(info.dtype), ", which cannot be loaded"));
+  auto tensor = torch::empty(info.shape, *dtype);
   reader.read(info, tensor.data_ptr());
   return tensor;
 }

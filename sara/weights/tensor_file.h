@@ -12,7 +12,7 @@ namespace sara {
 
 using TensorMap = std::map<std::string, torch::Tensor>;
 
-// One tensor of an open file, on the CPU, in the file's own element type.
+// One tensor of an open file, on the CPU, in the file's own element type. Throws BadFile for a type torch cannot hold.
 torch::Tensor read_tensor(const SafetensorsReader& reader, const TensorInfo& info);
 
 // A whole safetensors file as CPU tensors. Throws BadFile or IoError.
