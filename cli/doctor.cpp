@@ -5,10 +5,12 @@
 #include <torch/version.h>
 #include <unistd.h>
 
-#include <filesystem>
+#include <cmath>
 
+#include "cli/model_choice.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
+#include "sara/base/error.h"
 #include "cli/version.h"
 
 namespace sara::cli {
