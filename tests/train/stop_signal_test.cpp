@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/train/stop_signal.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+namespace sara {
+namespace {
+
+// Runs `body` in a child; gives its exit code, or 1000 + the signal that killed it.
+template <class Body>
+int outcome(Body&& body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    body();
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+TEST(StopSignal, OneSignalIsRememberedWithItsExitCode) {
+  for (const auto& [signal, code] : {std::pair{SIGINT, 130}, {SIGTERM, 143}, {SIGHUP, 143}}) {
+    const StopSignal stop;
+    EXPECT_EQ(StopSignal::received(), 0);
+    raise(signal);
+    EXPECT_EQ(StopSignal::received(), signal);
+    EXPECT_EQ(StopSignal::exit_code(), code);
+  }
+}
+
+TEST(StopSignal, ASecondSignalEndsTheProcessAtOnce) {
+  EXPECT_EQ(outcome([] {
+              const StopSignal stop;
+              raise(SIGINT);
+              raise(SIGINT);
+            }),
+            130);
+  EXPECT_EQ(outcome([] {
+              const StopSignal stop;
+              raise(SIGINT);
+              raise(SIGTERM);
+            }),
+            143);
+}
+
+TEST(StopSignal, SignalsDoWhatTheyDidBeforeWhenItIsGone) {
+  EXPECT_EQ(outcome([] {
+              { const StopSignal stop; }
+              raise(SIGTERM);
+            }),
+            1000 + SIGTERM);
+}
+
+TEST(StopSignal, AnIgnoredHangUpStaysIgnored) {
+  EXPECT_EQ(outcome([] {
+              std::signal(SIGHUP, SIG_IGN);
+              const StopSignal stop;
+              raise(SIGHUP);
+              raise(SIGHUP);
+              if (StopSignal::received() != 0) _exit(7);
+            }),
+            0);
+}
+
+}  // namespace
+}  // namespace sara
