@@ -10,8 +10,8 @@
 #include "cli/model_choice.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
-#include "sara/base/error.h"
 #include "cli/version.h"
+#include "sara/base/error.h"
 
 namespace sara::cli {
 namespace {
@@ -37,8 +37,11 @@ Json findings() {
   out["memory_gib"] = std::round(memory * 10) / 10;
   out["cuda_build"] = at::Context::hasCUDA();
   out["cuda_devices"] = at::Context::hasCUDA() ? int(at::detail::getCUDAHooks().deviceCount()) : 0;
-  const std::string model = std::string(default_models_dir()) + "/mini-sd";
-  out["default_model"] = std::filesystem::exists(model + "/model_index.json") ? model : "missing: " + model;
+  try {
+    out["default_model"] = model_path({});
+  } catch (const BadFile& missing) {
+    out["default_model"] = "missing: " + missing.path();
+  }
   return out;
 }
 

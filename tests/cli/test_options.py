@@ -161,5 +161,6 @@ def test_the_reference_page_is_what_the_program_says(sara):
 
 
 def test_doctor_tells_json(sara):
-    found = json.loads(sara("doctor", "--json", "--threads", "1").stdout)
+    found = json.loads(sara("doctor", "--json", "--threads", "1", env={"SARA_MODELS_DIR": "/nowhere"}).stdout)
+    assert found["default_model"] == "missing: /nowhere/mini-sd"
     assert found["threads"] == 1 and found["torch"].startswith("2.")
