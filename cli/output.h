@@ -15,7 +15,8 @@ void flush_output();
 struct ClosedOutput : std::exception {};
 
 // Opens /dev/null in the place of a standard descriptor that the caller closed, so that no file we open later becomes
-// "stdout"; and ignores SIGPIPE, so that a closed pipe is an error code and not death.
+// "stdout"; and ignores SIGPIPE and SIGXFSZ, so that a closed pipe or a file beyond its limit is an error code and not
+// death.
 void secure_standard_streams();
 
 }  // namespace sara::cli
