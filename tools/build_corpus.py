@@ -38,6 +38,7 @@ def arguments(argv):
         "--margin", type=float, default=0.06, help="empty border as a share of the side, default %(default)s"
     )
     parser.add_argument("--all", action="store_true", help="also take drawings whose names nobody has checked")
+    parser.add_argument("--only", type=Path, help="file with one caption a line: take these alone, one picture each")
     parser.add_argument("--limit", type=int, default=700, help="most pictures taken of one source other than emoji")
     return parser.parse_args(argv)
 
@@ -72,8 +73,13 @@ def selected(module, options):
 def write_corpus(options) -> collections.Counter:
     options.output.mkdir(parents=True, exist_ok=True)
     rows, counts = [], collections.Counter()
+    wanted = set(options.only.read_text(encoding="utf-8").split("\n")) if options.only else None
     for name in options.sources:
         for stem, caption, image in selected(SOURCES[name], options):
+            if wanted is not None:
+                if caption not in wanted:
+                    continue
+                wanted.remove(caption)
             image.save(options.output / f"{stem}.png", optimize=True)
             rows.append({"file_name": f"{stem}.png", "text": caption})
             counts[name] += 1

@@ -118,7 +118,10 @@ void pretrain_autoencoder(const std::string& layout, const std::string& data, co
   vae->to(torch::kFloat);
 
   auto cache = encode_all(*vae, pictures, device);
-  const double scaling = 1.0 / (cache.at("mean").var(false) + cache.at("std").square().mean()).sqrt().item<double>();
+  // Latents that are only encoded again keep the scale that a denoiser was trained on.
+  const bool encode_only = options.from && options.steps == 0;
+  const double scaling = encode_only ? VaeConfig::from_json(read_json((fs::path(*options.from) / "vae/config.json").string())).scaling_factor
+                                     : 1.0 / (cache.at("mean").var(false) + cache.at("std").square().mean()).sqrt().item<double>();
   cache["ids"] = token_ids(samples, tokenizer);
   cache["empty_ids"] = torch::tensor(tokenizer.encode("").ids, torch::kLong);
   auto config_json = config.to_json();
