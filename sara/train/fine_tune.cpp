@@ -90,6 +90,7 @@ void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std:
 std::map<std::string, std::string> adapter_metadata(const FineTuneRequest& request, const ModelFolder& model, double lr, int64_t steps) {
   return {{"base_model", model.name()},
           {"family", model.family()},
+          {"precision", request.train.precision},
           {"lr", Json(lr).dump()},
           {"steps", std::to_string(steps)},
           {"prompt_prefix", request.images.caption_prefix},
