@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what a build (setup.sh build) or the tests (setup.sh test) need: system packages through apt, and a Python
-# environment .venv with the CPU build of torch 2.13.0 unless PYTHON names an interpreter that has torch 2.11 to 2.14.
+# environment .venv with torch 2.13.0 unless PYTHON names an interpreter that has torch 2.11 to 2.14.
 # A no-op when everything is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -65,9 +65,9 @@ if [ -n "${PYTHON:-}" ]; then
 else
   python=.venv/bin/python
   if ! has_usable_torch "$python"; then
-    say "making .venv with torch 2.13.0 (CPU)"
+    say "making .venv with torch 2.13.0"
     [ -x "$python" ] || python3 -m venv .venv
-    # The CPU build: an index that has it first, then the plain one (which carries CUDA and is larger).
+    # Which build this is (CPU, or CUDA and larger) is decided by the sources pip is set up with; both work.
     "$python" -m pip install -q 'torch==2.13.0' numpy
   fi
 fi

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The denoiser stage of `sara pretrain` for machines that have libtorch and a compiler and nothing else (SARA_TOOLS=OFF): reads
+// The denoiser stage of `sara pretrain` for machines that have libtorch, a compiler and two header libraries (SARA_TOOLS=OFF): reads
 // cached latents, so no image codec, tokenizer or flag parser is needed.
 //   sara_pretrain_denoiser LAYOUT OUTPUT [OPTIONS.json]      OPTIONS.json: {"steps": 60000, "batch_size": 256, ...}
 #include <cstdio>
