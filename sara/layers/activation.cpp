@@ -3,7 +3,7 @@
 
 #include "sara/base/error.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace sara {
 

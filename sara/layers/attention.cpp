@@ -5,7 +5,7 @@
 #include "sara/base/message.h"
 #include "sara/layers/register_path.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace sara {
 namespace {

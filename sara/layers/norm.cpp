@@ -4,7 +4,7 @@
 #include "sara/base/error.h"
 #include "sara/base/message.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace sara {
 

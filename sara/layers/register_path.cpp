@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/layers/register_path.h"
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
 
 namespace sara {
 namespace {

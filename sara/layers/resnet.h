@@ -4,7 +4,8 @@
 #include "sara/layers/linear.h"
 #include "sara/layers/norm.h"
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <memory>
 

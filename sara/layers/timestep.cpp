@@ -3,7 +3,7 @@
 
 #include "sara/layers/register_path.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 

@@ -2,7 +2,8 @@
 #pragma once
 #include "sara/layers/linear.h"
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <memory>
 

@@ -6,7 +6,7 @@
 #include "sara/layers/attention.h"
 #include "sara/layers/register_path.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace sara {
 

@@ -5,7 +5,8 @@
 #include "sara/layers/norm.h"
 #include "sara/models/clip_text_config.h"
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <memory>
 #include <vector>

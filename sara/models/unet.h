@@ -4,7 +4,8 @@
 #include "sara/models/unet_blocks.h"
 #include "sara/models/unet_config.h"
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <memory>
 #include <vector>

@@ -4,7 +4,8 @@
 #include "sara/layers/resnet.h"
 #include "sara/layers/transformer.h"
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <memory>
 #include <optional>

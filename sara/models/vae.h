@@ -3,7 +3,8 @@
 #include "sara/models/vae_blocks.h"
 #include "sara/models/vae_config.h"
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <memory>
 

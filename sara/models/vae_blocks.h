@@ -5,7 +5,8 @@
 #include "sara/layers/resnet.h"
 #include "sara/models/vae_config.h"
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <memory>
 #include <vector>

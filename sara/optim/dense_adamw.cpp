@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/optim/dense_adamw.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "sara/base/error.h"
 #include "sara/optim/grad_clip.h"

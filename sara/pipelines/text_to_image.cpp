@@ -2,7 +2,8 @@
 #include "sara/pipelines/text_to_image.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "sara/base/error.h"
 #include "sara/base/log.h"

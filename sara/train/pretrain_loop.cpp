@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/train/pretrain_loop.h"
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <cerrno>
 #include <chrono>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/data/latent_cache.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <limits>
 
@@ -13,7 +13,7 @@ namespace sara {
 namespace {
 
 // Stands for an image encoder: mean is every eighth pixel, std its square. Counts the images it is given.
-struct CountingEncoder {
+struct CountingImageEncoder {
   int64_t images = 0;
   LatentDistribution operator()(const torch::Tensor& pixels) {
     images += pixels.size(0);
@@ -36,14 +36,14 @@ TransformOptions at_16(bool flip = false) {
 }
 
 LatentCache cached(const std::vector<Sample>& samples, const TransformOptions& transforms,
-                   const LatentCacheOptions& options, CountingEncoder& encoder) {
+                   const LatentCacheOptions& options, CountingImageEncoder& encoder) {
   return cache_latents(samples, transforms, options, [&](const torch::Tensor& pixels) { return encoder(pixels); });
 }
 
 TEST(LatentCache, HoldsWhatTheEncoderSaysOfEveryTransformedImage) {
   Folder folder;
   const auto samples = three_images(folder);
-  CountingEncoder encoder;
+  CountingImageEncoder encoder;
   std::vector<std::pair<int64_t, int64_t>> progress;
   const auto cache = cache_latents(
       samples, at_16(), {"", "v", 2}, [&](const torch::Tensor& p) { return encoder(p); },
@@ -51,7 +51,7 @@ TEST(LatentCache, HoldsWhatTheEncoderSaysOfEveryTransformedImage) {
   EXPECT_EQ(cache.samples, 3);
   EXPECT_EQ(cache.mean.sizes(), (std::vector<int64_t>{3, 3, 2, 2}));
   EXPECT_EQ(progress, (std::vector<std::pair<int64_t, int64_t>>{{2, 3}, {3, 3}}));
-  CountingEncoder alone;
+  CountingImageEncoder alone;
   for (int64_t i = 0; i < 3; ++i) {
     const auto pixels = training_pixels(read_image(samples[i].path), at_16(), 0, 0, i);
     const auto expected = alone(pixels.unsqueeze(0));
@@ -65,20 +65,20 @@ TEST(LatentCache, HoldsWhatTheEncoderSaysOfEveryTransformedImage) {
 TEST(LatentCache, RandomFlipsAddTheMirrorImages) {
   Folder folder;
   const auto samples = three_images(folder);
-  CountingEncoder encoder;
+  CountingImageEncoder encoder;
   const auto cache = cached(samples, at_16(true), {"", "v", 2}, encoder);
   EXPECT_EQ(encoder.images, 6);
   ASSERT_EQ(cache.mean.size(0), 6);
   for (int64_t i = 0; i < 3; ++i) {
     const auto mirror = mirrored(training_pixels(read_image(samples[i].path), at_16(), 0, 0, i));
-    EXPECT_TRUE(torch::equal(cache.mean[cache.row(i, true)], CountingEncoder()(mirror.unsqueeze(0)).mean[0]));
+    EXPECT_TRUE(torch::equal(cache.mean[cache.row(i, true)], CountingImageEncoder()(mirror.unsqueeze(0)).mean[0]));
   }
 }
 
 TEST(LatentCache, IsReadBackWithoutEncodingWhenNothingChanged) {
   Folder folder;
   const auto samples = three_images(folder);
-  CountingEncoder encoder;
+  CountingImageEncoder encoder;
   const LatentCacheOptions options{folder.path("cache"), "v", 2};
   const auto first = cached(samples, at_16(), options, encoder);
   EXPECT_FALSE(first.reused);
@@ -95,7 +95,7 @@ TEST(LatentCache, IsReadBackWithoutEncodingWhenNothingChanged) {
 TEST(LatentCache, IsMadeAnewWhenAFileASettingOrTheEncoderChanges) {
   Folder folder;
   auto samples = three_images(folder);
-  CountingEncoder encoder;
+  CountingImageEncoder encoder;
   const LatentCacheOptions options{folder.path("cache"), "v", 2};
   cached(samples, at_16(), options, encoder);
   const auto is_reused = [&](const TransformOptions& transforms, const LatentCacheOptions& other) {
@@ -120,7 +120,7 @@ TEST(LatentCache, IsMadeAnewWhenAFileASettingOrTheEncoderChanges) {
 TEST(LatentCache, ADamagedCacheFileIsNoticedAndMadeAnew) {
   Folder folder;
   const auto samples = three_images(folder);
-  CountingEncoder encoder;
+  CountingImageEncoder encoder;
   const LatentCacheOptions options{folder.path("cache"), "v", 2};
   const auto first = cached(samples, at_16(), options, encoder);
   const auto file = std::filesystem::directory_iterator(folder.path("cache"))->path().string();
@@ -140,7 +140,7 @@ TEST(LatentCache, AnImageWithoutAFiniteLatentIsNamed) {
   const auto samples = three_images(folder);
   for (const bool in_mean : {true, false}) {
     const auto encode = [&](const torch::Tensor& pixels) {
-      auto latents = CountingEncoder()(pixels);
+      auto latents = CountingImageEncoder()(pixels);
       auto& part = in_mean ? latents.mean : latents.std;
       if (part.size(0) == 1) part[0][1][0][1] = std::numeric_limits<float>::quiet_NaN();  // the second batch
       return latents;
@@ -156,7 +156,7 @@ TEST(LatentCache, RandomCropsCannotBeCached) {
   const auto samples = three_images(folder);
   auto transforms = at_16();
   transforms.crop = "random";
-  CountingEncoder encoder;
+  CountingImageEncoder encoder;
   EXPECT_NE(thrown<InvalidArgument>([&] { cached(samples, transforms, {"", "v", 2}, encoder); }).find("crop"),
             std::string::npos);
 }
@@ -165,7 +165,7 @@ TEST(LatentCache, KeepsTheEncodersPrecision) {
   Folder folder;
   const auto samples = three_images(folder);
   const auto encode = [](const torch::Tensor& pixels) {
-    const auto latents = CountingEncoder()(pixels);
+    const auto latents = CountingImageEncoder()(pixels);
     return LatentDistribution{latents.mean.to(torch::kBFloat16), latents.std.to(torch::kBFloat16)};
   };
   const LatentCacheOptions options{folder.path("cache"), "v", 2};

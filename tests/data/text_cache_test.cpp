@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/data/text_cache.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <set>
 
@@ -25,7 +25,7 @@ class LetterTokenizer : public Tokenizer {
   int64_t max_length() const override { return 6; }
 };
 
-struct CountingEncoder {
+struct CountingTextEncoder {
   int64_t captions = 0;
   torch::Tensor operator()(const torch::Tensor& ids) {
     captions += ids.size(0);
@@ -35,7 +35,7 @@ struct CountingEncoder {
 
 TEST(TextCache, EveryDifferentCaptionIsEncodedOnceAndTheEmptyOneIsRowZero) {
   const std::vector<Sample> samples = {{"a", {"cat"}}, {"b", {"dog", "cat"}}, {"c", {""}}};
-  CountingEncoder encoder;
+  CountingTextEncoder encoder;
   const auto cache =
       cache_text(samples, LetterTokenizer(), {"", "t", 2}, [&](const torch::Tensor& ids) { return encoder(ids); });
   EXPECT_EQ(cache.rows, (std::vector<std::vector<int64_t>>{{1}, {2, 1}, {0}}));
@@ -43,7 +43,7 @@ TEST(TextCache, EveryDifferentCaptionIsEncodedOnceAndTheEmptyOneIsRowZero) {
   EXPECT_EQ(cache.ids[TextCache::kEmpty].sum().item<int64_t>(), 0);
   EXPECT_EQ(cache.ids[1][0].item<int64_t>(), 'c');
   EXPECT_EQ(encoder.captions, 3);
-  EXPECT_TRUE(torch::equal(cache.hidden, CountingEncoder()(cache.ids)));
+  EXPECT_TRUE(torch::equal(cache.hidden, CountingTextEncoder()(cache.ids)));
   EXPECT_TRUE(cache.cut.empty());
 }
 
@@ -66,7 +66,7 @@ TEST(TextCache, ASampleWithSeveralCaptionsDrawsOneOfItsOwn) {
 
 TEST(TextCache, IsReadBackWhenCaptionsAndEncoderAreTheSame) {
   Folder folder;
-  CountingEncoder encoder;
+  CountingTextEncoder encoder;
   const auto encode = [&](const torch::Tensor& ids) { return encoder(ids); };
   const std::vector<Sample> samples = {{"a", {"cat"}}, {"b", {"dog"}}};
   const TextCacheOptions options{folder.path("cache"), "t", 16};
@@ -89,7 +89,7 @@ TEST(TextCache, CaptionsThatAreCutAreCounted) {
 
 TEST(TextCache, ACaptionWithoutFiniteHiddenStatesIsNamed) {
   const auto encode = [](const torch::Tensor& ids) {
-    auto hidden = CountingEncoder()(ids);
+    auto hidden = CountingTextEncoder()(ids);
     hidden.masked_fill_(hidden == float('d'), INFINITY);
     return hidden;
   };

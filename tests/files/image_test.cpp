@@ -30,7 +30,7 @@ Image gradient(int64_t width, int64_t height) {
   return image;
 }
 
-std::string refusal(const std::string& path) {
+std::string image_refusal(const std::string& path) {
   try {
     read_image(path);
   } catch (const BadFile& error) {
@@ -88,12 +88,12 @@ TEST_F(ImageFile, EveryTruncationAndEveryFlippedByteOfAPngIsNoticed) {
   const std::string whole = read_file(path);
   for (size_t i = 0; i < whole.size(); ++i) {
     write_file(path, whole.substr(0, i));
-    EXPECT_NE(refusal(path), "") << "cut at " << i;
+    EXPECT_NE(image_refusal(path), "") << "cut at " << i;
     EXPECT_THROW(read_image_header(path), BadFile) << "cut at " << i;
     std::string flipped = whole;
     flipped[i] = static_cast<char>(flipped[i] ^ 0x10);
     write_file(path, flipped);
-    EXPECT_NE(refusal(path), "") << "flipped at " << i;
+    EXPECT_NE(image_refusal(path), "") << "flipped at " << i;
   }
 }
 
@@ -112,7 +112,7 @@ TEST_F(ImageFile, WhatIsNoUsableImageSaysWhy) {
   };
   for (const auto& [content, reason] : cases) {
     write_file(path, content);
-    EXPECT_NE(refusal(path).find(reason), std::string::npos) << reason << ": " << refusal(path);
+    EXPECT_NE(image_refusal(path).find(reason), std::string::npos) << reason << ": " << image_refusal(path);
     EXPECT_THROW(read_image_header(path), BadFile) << reason;
   }
 }
@@ -122,7 +122,7 @@ TEST_F(ImageFile, AFileThatDeclaresTooManyPixelsIsRefusedBeforeAnythingIsAllocat
   std::string bytes = read_file(path);
   bytes.replace(16, 8, std::string("\x00\x01\x00\x00\x00\x01\x00\x00", 8));  // 65536 x 65536
   write_file(path, bytes);
-  EXPECT_NE(refusal(path).find("is too large (expected at most 89478485 pixels, got 65536 x 65536)"), std::string::npos) << refusal(path);
+  EXPECT_NE(image_refusal(path).find("is too large (expected at most 89478485 pixels, got 65536 x 65536)"), std::string::npos) << image_refusal(path);
   EXPECT_THROW(read_image_header(path), BadFile);
 }
 

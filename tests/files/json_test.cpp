@@ -14,7 +14,7 @@ namespace sara {
 namespace {
 
 // The reason and offset of the refusal, "" when the text is taken.
-std::pair<std::string, std::optional<uint64_t>> refusal(std::string_view text) {
+std::pair<std::string, std::optional<uint64_t>> json_refusal(std::string_view text) {
   try {
     parse_json(text, "x.json");
   } catch (const BadFile& error) {
@@ -36,31 +36,31 @@ TEST(JsonText, KeepsOrderAndTheKindOfEachNumber) {
 }
 
 TEST(JsonText, AKeyGivenTwiceIsRefusedAtAnyDepthAndAfterUnescaping) {
-  EXPECT_EQ(refusal(R"({"a":1,"a":2})").first, "JSON key \"a\" appears twice in one object");
-  EXPECT_EQ(refusal(R"({"a":1,"a":2})").second, 10u);
-  EXPECT_EQ(refusal(R"([{"x":{"a":1,"\u0061":2}}])").first, "JSON key \"a\" appears twice in one object");
-  EXPECT_EQ(refusal(R"({"a":{"a":[{"a":1},{"a":2}]}})").first, "");
+  EXPECT_EQ(json_refusal(R"({"a":1,"a":2})").first, "JSON key \"a\" appears twice in one object");
+  EXPECT_EQ(json_refusal(R"({"a":1,"a":2})").second, 10u);
+  EXPECT_EQ(json_refusal(R"([{"x":{"a":1,"\u0061":2}}])").first, "JSON key \"a\" appears twice in one object");
+  EXPECT_EQ(json_refusal(R"({"a":{"a":[{"a":1},{"a":2}]}})").first, "");
 }
 
 TEST(JsonText, NulAndByteOrderMarkAreRefused) {
-  EXPECT_EQ(refusal(std::string_view("{}\0", 3)).first, "not valid JSON: it holds a NUL byte");
-  EXPECT_EQ(refusal(std::string_view("{}\0", 3)).second, 2u);
-  EXPECT_EQ(refusal("\xEF\xBB\xBF{}").first, "not valid JSON: it begins with a byte order mark");
+  EXPECT_EQ(json_refusal(std::string_view("{}\0", 3)).first, "not valid JSON: it holds a NUL byte");
+  EXPECT_EQ(json_refusal(std::string_view("{}\0", 3)).second, 2u);
+  EXPECT_EQ(json_refusal("\xEF\xBB\xBF{}").first, "not valid JSON: it begins with a byte order mark");
 }
 
 TEST(JsonText, BrokenTextIsRefusedWithAMessageFitToPrint) {
   for (const char* text : {"", " ", "{", "[1,]", "{\"a\"}", "{} {}", "nul", "01", "+1", ".5", "\"\x01\"", "\"\xff\"", "\"\\ud800\"",
                            "[1e999]", "// c\n1", "{\"a\":1,}", "NaN", "'a'"})
-    EXPECT_NE(refusal(text).first, "") << text;
-  const std::string reason = refusal("[\"a\nb\"]").first;
+    EXPECT_NE(json_refusal(text).first, "") << text;
+  const std::string reason = json_refusal("[\"a\nb\"]").first;
   for (const char c : reason) EXPECT_GE(static_cast<unsigned char>(c), 0x20);
-  EXPECT_NE(refusal("[\"\xff\"]").first.find("\\xff"), std::string::npos);  // and the message itself is UTF-8
+  EXPECT_NE(json_refusal("[\"\xff\"]").first.find("\\xff"), std::string::npos);  // and the message itself is UTF-8
 }
 
 TEST(JsonText, ContainersNestTo127) {
-  EXPECT_EQ(refusal(std::string(127, '[') + std::string(127, ']')).first, "");
-  EXPECT_EQ(refusal(std::string(128, '[') + std::string(128, ']')).first, "JSON nests more than 127 containers deep");
-  EXPECT_NE(refusal(std::string(5'000'000, '[')).first, "");  // and nothing recurses
+  EXPECT_EQ(json_refusal(std::string(127, '[') + std::string(127, ']')).first, "");
+  EXPECT_EQ(json_refusal(std::string(128, '[') + std::string(128, ']')).first, "JSON nests more than 127 containers deep");
+  EXPECT_NE(json_refusal(std::string(5'000'000, '[')).first, "");  // and nothing recurses
 }
 
 TEST(JsonText, AnObjectOf100000KeysParsesInLinearTime) {

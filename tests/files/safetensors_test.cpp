@@ -25,7 +25,7 @@ struct Safetensors : testing::Test {
 };
 
 // The message of the BadFile that opening gives.
-std::string refusal(const std::string& path) {
+std::string safetensors_refusal(const std::string& path) {
   try {
     SafetensorsReader reader(path);
   } catch (const BadFile& error) {
@@ -123,11 +123,11 @@ TEST_F(Safetensors, ATruncatedFileNamesTheMissingBytes) {
   write_safetensors(file(), {{"a", DType::F32, {100}, values.data()}});
   const auto size = std::filesystem::file_size(file());
   std::filesystem::resize_file(file(), size - 123);
-  EXPECT_EQ(refusal(file()), message(file(), ": 123 bytes missing of ", size, " declared; interrupted download? Fix: download the file again"));
+  EXPECT_EQ(safetensors_refusal(file()), message(file(), ": 123 bytes missing of ", size, " declared; interrupted download? Fix: download the file again"));
   std::filesystem::resize_file(file(), 20);  // within the header
-  EXPECT_NE(refusal(file()).find("bytes missing of at least"), std::string::npos);
+  EXPECT_NE(safetensors_refusal(file()).find("bytes missing of at least"), std::string::npos);
   std::filesystem::resize_file(file(), 5);
-  EXPECT_NE(refusal(file()).find("expected at least 8 bytes, got 5"), std::string::npos);
+  EXPECT_NE(safetensors_refusal(file()).find("expected at least 8 bytes, got 5"), std::string::npos);
 }
 
 TEST_F(Safetensors, AForeignFileIsNamedByItsKind) {
@@ -141,17 +141,17 @@ TEST_F(Safetensors, AForeignFileIsNamedByItsKind) {
   };
   for (const auto& [content, kind] : kinds) {
     write_file(file(), content);
-    const std::string text = refusal(file());
+    const std::string text = safetensors_refusal(file());
     EXPECT_NE(text.find("is no safetensors file, it looks like"), std::string::npos) << text;
     EXPECT_NE(text.find(kind), std::string::npos) << text;
   }
   write_file(file(), std::string(100, '\xEE'));
-  EXPECT_EQ(refusal(file()).find("looks like"), std::string::npos);
+  EXPECT_EQ(safetensors_refusal(file()).find("looks like"), std::string::npos);
 }
 
 TEST_F(Safetensors, PickleFilesAreRefusedByNameWithAWayOut) {
   for (const char* name : {"model.ckpt", "model.PT", "pytorch_model.bin", "m.pth"}) {
-    const std::string text = refusal(file(name));  // never opened: the file need not exist
+    const std::string text = safetensors_refusal(file(name));  // never opened: the file need not exist
     EXPECT_NE(text.find("unpickling can run code"), std::string::npos) << text;
     EXPECT_NE(text.find("Fix: convert it once with python"), std::string::npos) << text;
   }
@@ -177,7 +177,7 @@ TEST_F(Safetensors, NestingOf127IsReadAndOf128IsNot) {
   nested(125);
   EXPECT_EQ(SafetensorsReader(file()).tensors().size(), 1u);
   nested(126);
-  EXPECT_NE(refusal(file()).find("nests more than 127"), std::string::npos);
+  EXPECT_NE(safetensors_refusal(file()).find("nests more than 127"), std::string::npos);
 }
 
 TEST_F(Safetensors, AFileThatShrinksWhileOpenIsBad) {
@@ -190,7 +190,7 @@ TEST_F(Safetensors, AFileThatShrinksWhileOpenIsBad) {
 }
 
 TEST_F(Safetensors, FoldersAndMissingFilesSayWhatTheyAre) {
-  EXPECT_NE(refusal(folder).find("is a folder"), std::string::npos);
+  EXPECT_NE(safetensors_refusal(folder).find("is a folder"), std::string::npos);
   EXPECT_THROW(SafetensorsReader(file("missing.safetensors")), IoError);
 }
 

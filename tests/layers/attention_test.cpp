@@ -2,6 +2,7 @@
 #include "sara/layers/attention.h"
 
 #include <gtest/gtest.h>
+#include <torch/autograd.h>
 
 #include <cmath>
 #include <limits>

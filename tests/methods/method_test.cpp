@@ -26,7 +26,7 @@ struct MethodTest : testing::TestWithParam<at::ScalarType> {
     out.threshold(0.05).lambda_rank(1e-2);
     return out;
   }
-  void backward() const { torch::nn::functional::linear(torch::randn({6, 10}).to(GetParam()), weight, bias).pow(2).mean().backward(); }
+  void backward() const { at::linear(torch::randn({6, 10}).to(GetParam()), weight, bias).pow(2).mean().backward(); }
   ~MethodTest() override { std::filesystem::remove(path); }
 };
 

@@ -6,26 +6,10 @@
 #include "sara/base/error.h"
 #include "sara/models/config.h"
 #include "sara/models/initialize.h"
+#include "tests/support/small_models.h"
 
 namespace sara {
 namespace {
-
-ClipTextConfig small() {
-  ClipTextConfig config;
-  config.vocab_size = 50;
-  config.hidden_size = 16;
-  config.intermediate_size = 24;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 4;
-  config.max_position_embeddings = 8;
-  return config;
-}
-
-int64_t elements(const torch::nn::Module& module) {
-  int64_t count = 0;
-  for (const auto& parameter : module.parameters()) count += parameter.numel();
-  return count;
-}
 
 TEST(ClipText, OfTheKnownModelsHasThePublishedTensors) {
   const ClipTextModel l(clip_l(), torch::device(torch::kMeta)), h(open_clip_h(), torch::device(torch::kMeta));
@@ -38,7 +22,7 @@ TEST(ClipText, OfTheKnownModelsHasThePublishedTensors) {
 }
 
 TEST(ClipText, ALaterTokenDoesNotChangeEarlierStates) {
-  ClipTextModel text(small(), torch::kFloat32);
+  ClipTextModel text(small_clip_text(), torch::kFloat32);
   initialize_(text, 1);
   const torch::NoGradGuard no_grad;
   const auto a = text.forward(torch::tensor({{3, 4, 5, 6}})), b = text.forward(torch::tensor({{3, 4, 9, 6}}));
@@ -48,7 +32,7 @@ TEST(ClipText, ALaterTokenDoesNotChangeEarlierStates) {
 }
 
 TEST(ClipText, TheFinalNormMakesEveryStateZeroMeanUnitVariance) {
-  ClipTextModel text(small(), torch::kFloat32);
+  ClipTextModel text(small_clip_text(), torch::kFloat32);
   initialize_(text, 1);
   const torch::NoGradGuard no_grad;
   const auto y = text.forward(torch::tensor({{1, 2}, {3, 4}}));
@@ -57,13 +41,13 @@ TEST(ClipText, TheFinalNormMakesEveryStateZeroMeanUnitVariance) {
 }
 
 TEST(ClipText, RunsInHalfPrecision) {
-  ClipTextModel text(small(), torch::kBFloat16);
+  ClipTextModel text(small_clip_text(), torch::kBFloat16);
   initialize_(text, 1);
   EXPECT_EQ(text.forward(torch::tensor({{1, 2}})).scalar_type(), torch::kBFloat16);
 }
 
 TEST(ClipText, BadTokensAndLengthsAreRefused) {
-  ClipTextModel text(small(), torch::kFloat32);
+  ClipTextModel text(small_clip_text(), torch::kFloat32);
   initialize_(text, 1);
   EXPECT_THROW(text.forward(torch::tensor({{50}})), InvalidArgument);
   EXPECT_THROW(text.forward(torch::tensor({{-1}})), InvalidArgument);
@@ -72,7 +56,7 @@ TEST(ClipText, BadTokensAndLengthsAreRefused) {
 }
 
 TEST(ClipText, HeadsThatDoNotDivideTheWidthAreRefused) {
-  auto config = small();
+  auto config = small_clip_text();
   config.num_attention_heads = 3;
   EXPECT_THROW(ClipTextModel(config, torch::kFloat32), InvalidArgument);
 }

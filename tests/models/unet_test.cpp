@@ -8,34 +8,15 @@
 #include "sara/base/error.h"
 #include "sara/models/config.h"
 #include "sara/models/initialize.h"
+#include "tests/support/small_models.h"
 
 namespace sara {
 namespace {
 
-UNetConfig small() {
-  UNetConfig config;
-  config.block_out_channels = {16, 32};
-  config.down_block_types = {"CrossAttnDownBlock2D", "DownBlock2D"};
-  config.up_block_types = {"UpBlock2D", "CrossAttnUpBlock2D"};
-  config.layers_per_block = {1, 1};
-  config.transformer_layers_per_block = {1, 1};
-  config.heads = {2, 4};
-  config.cross_attention_dim = 12;
-  config.norm_num_groups = 8;
-  return config;
-}
-
-// Elements by the number of dimensions of their tensor.
-std::map<int64_t, int64_t> elements(const torch::nn::Module& module) {
-  std::map<int64_t, int64_t> count;
-  for (const auto& parameter : module.parameters()) count[parameter.dim()] += parameter.numel();
-  return count;
-}
-
 TEST(UNet, OfSd15HasThePublishedTensors) {
   const UNet2DConditionModel unet(sd15(), torch::device(torch::kMeta));
   EXPECT_EQ(unet.parameters().size(), 686u);
-  EXPECT_EQ(elements(unet), (std::map<int64_t, int64_t>{{1, 443'844}, {2, 270'049'280}, {4, 589'027'840}}));
+  EXPECT_EQ(elements_by_dim(unet), (std::map<int64_t, int64_t>{{1, 443'844}, {2, 270'049'280}, {4, 589'027'840}}));
   const auto p = unet.named_parameters();
   EXPECT_EQ(p["down_blocks.0.attentions.1.transformer_blocks.0.attn2.to_k.weight"].sizes(),
             (std::vector<int64_t>{320, 768}));
@@ -48,14 +29,14 @@ TEST(UNet, OfSd15HasThePublishedTensors) {
 TEST(UNet, OfSd20HasThePublishedTensors) {
   const UNet2DConditionModel unet(sd20(), torch::device(torch::kMeta));
   EXPECT_EQ(unet.parameters().size(), 686u);
-  EXPECT_EQ(elements(unet), (std::map<int64_t, int64_t>{{1, 443'844}, {2, 301'219'840}, {4, 564'247'040}}));
+  EXPECT_EQ(elements_by_dim(unet), (std::map<int64_t, int64_t>{{1, 443'844}, {2, 301'219'840}, {4, 564'247'040}}));
   EXPECT_EQ(unet.named_parameters()["mid_block.attentions.0.proj_in.weight"].sizes(),
             (std::vector<int64_t>{1280, 1280}));
 }
 
 TEST(UNet, RunsForwardAndBackwardInBothPrecisionsWithAGradientForEveryWeight) {
   for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
-    UNet2DConditionModel unet(small(), dtype);
+    UNet2DConditionModel unet(small_unet(), dtype);
     initialize_(unet, 1);
     torch::manual_seed(6);
     const auto y =
@@ -68,7 +49,7 @@ TEST(UNet, RunsForwardAndBackwardInBothPrecisionsWithAGradientForEveryWeight) {
 }
 
 TEST(UNet, GivesTheShapeOfItsInputForAnySize) {
-  UNet2DConditionModel unet(small(), torch::kFloat32);
+  UNet2DConditionModel unet(small_unet(), torch::kFloat32);
   initialize_(unet, 1);
   const torch::NoGradGuard no_grad;
   for (const auto& [height, width] : {std::pair{1, 1}, {1, 5}, {3, 2}, {7, 9}}) {
@@ -78,7 +59,7 @@ TEST(UNet, GivesTheShapeOfItsInputForAnySize) {
 }
 
 TEST(UNet, SamplesOfABatchDoNotTouchEachOther) {
-  UNet2DConditionModel unet(small(), torch::kFloat32);
+  UNet2DConditionModel unet(small_unet(), torch::kFloat32);
   initialize_(unet, 1);
   const torch::NoGradGuard no_grad;
   const auto x = torch::randn({2, 4, 4, 4}), t = torch::tensor({10, 700}), text = torch::randn({2, 3, 12});
@@ -87,7 +68,7 @@ TEST(UNet, SamplesOfABatchDoNotTouchEachOther) {
 }
 
 TEST(UNet, WrongShapesAreRefusedByName) {
-  const UNet2DConditionModel unet(small(), torch::kFloat32);
+  const UNet2DConditionModel unet(small_unet(), torch::kFloat32);
   const auto x = torch::zeros({2, 4, 4, 4}), t = torch::zeros({2}), text = torch::zeros({2, 3, 12});
   const auto reason = [&](const torch::Tensor& sample, const torch::Tensor& timestep, const torch::Tensor& states) {
     try {
@@ -106,7 +87,7 @@ TEST(UNet, WrongShapesAreRefusedByName) {
 }
 
 TEST(UNet, HeadsThatDoNotDivideABlockAreRefused) {
-  auto config = small();
+  auto config = small_unet();
   config.heads = {3, 4};
   EXPECT_THROW(UNet2DConditionModel(config, torch::device(torch::kMeta)), InvalidArgument);
 }

@@ -6,22 +6,10 @@
 #include "sara/base/error.h"
 #include "sara/models/config.h"
 #include "sara/models/initialize.h"
+#include "tests/support/small_models.h"
 
 namespace sara {
 namespace {
-
-VaeConfig small() {
-  VaeConfig config;
-  config.block_out_channels = {8, 16};
-  config.norm_num_groups = 4;
-  return config;
-}
-
-int64_t elements(const torch::nn::Module& module) {
-  int64_t count = 0;
-  for (const auto& parameter : module.parameters()) count += parameter.numel();
-  return count;
-}
 
 TEST(Vae, OfStableDiffusionHasThePublishedTensors) {
   const AutoencoderKL vae(sd_vae(), torch::device(torch::kMeta));
@@ -43,7 +31,7 @@ TEST(Vae, WithoutQuantisationConvolutionsAnd16ChannelsHasTheSd3Tensors) {
 }
 
 TEST(Vae, HalvesAndDoublesByItsFactor) {
-  AutoencoderKL vae(small(), torch::kFloat32);
+  AutoencoderKL vae(small_vae(), torch::kFloat32);
   initialize_(vae, 1);
   const torch::NoGradGuard no_grad;
   const auto posterior = vae.encode(torch::randn({2, 3, 9, 6}));
@@ -53,7 +41,7 @@ TEST(Vae, HalvesAndDoublesByItsFactor) {
 }
 
 TEST(Vae, RunsInHalfPrecision) {
-  AutoencoderKL vae(small(), torch::kBFloat16);
+  AutoencoderKL vae(small_vae(), torch::kBFloat16);
   initialize_(vae, 1);
   const torch::NoGradGuard no_grad;
   const auto picture = vae.decode(vae.encode(torch::randn({1, 3, 8, 8}).to(torch::kBFloat16)).mean);
@@ -67,7 +55,7 @@ TEST(Posterior, SampleIsTheMeanPlusTheDeviationTimesTheNoise) {
 }
 
 TEST(Vae, WrongShapesAreRefused) {
-  const AutoencoderKL vae(small(), torch::kFloat32);
+  const AutoencoderKL vae(small_vae(), torch::kFloat32);
   EXPECT_THROW(vae.encode(torch::zeros({1, 1, 8, 8})), InvalidArgument);
   EXPECT_THROW(vae.encode(torch::zeros({1, 3, 1, 8})), InvalidArgument);
   EXPECT_THROW(vae.decode(torch::zeros({1, 3, 8, 8})), InvalidArgument);

@@ -2,7 +2,8 @@
 #include "sara/pipelines/guidance.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "sara/models/initialize.h"
 

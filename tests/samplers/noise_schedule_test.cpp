@@ -2,22 +2,15 @@
 #include "sara/samplers/noise_schedule.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 
 #include "sara/base/error.h"
+#include "tests/samplers/paper_config.h"
 
 namespace sara {
 namespace {
-
-// alphas_cumprod = 0.64, 0.36: the square roots are 0.8, 0.6 and of the rest 0.6, 0.8.
-SchedulerConfig paper_config() {
-  SchedulerConfig config;
-  config.num_train_timesteps = 2;
-  config.trained_betas = {0.36, 0.4375};
-  return config;
-}
 
 TEST(NoiseSchedule, NoisyLatentsAndTargetsAsOnPaper) {
   SchedulerConfig config = paper_config();

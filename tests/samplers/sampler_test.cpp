@@ -2,13 +2,14 @@
 #include "sara/samplers/sampler.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 
 #include "sara/base/error.h"
 #include "sara/samplers/ddpm.h"
 #include "sara/samplers/registry.h"
+#include "tests/samplers/paper_config.h"
 
 namespace sara {
 namespace {
@@ -21,17 +22,6 @@ std::string refusal(Action action) {
     return error.what();
   }
   return "";
-}
-
-// alphas_cumprod = 0.64, 0.36: the square roots are 0.8, 0.6 and of the rest 0.6, 0.8.
-SchedulerConfig paper_config(const std::string& prediction = "epsilon") {
-  SchedulerConfig config;
-  config.num_train_timesteps = 2;
-  config.trained_betas = {0.36, 0.4375};
-  config.clip_sample = false;
-  config.timestep_spacing = "leading";
-  config.prediction_type = prediction;
-  return config;
 }
 
 // What a denoiser answers that knows the picture is 1 and the noise is 1.

@@ -2,7 +2,9 @@
 #include "sara/train/trainer.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <cmath>
 
@@ -11,22 +13,10 @@
 #include "sara/methods/registry.h"
 #include "sara/models/initialize.h"
 #include "sara/train/loss.h"
+#include "tests/support/small_models.h"
 
 namespace sara {
 namespace {
-
-UNetConfig small() {
-  UNetConfig config;
-  config.block_out_channels = {16, 32};
-  config.down_block_types = {"CrossAttnDownBlock2D", "DownBlock2D"};
-  config.up_block_types = {"UpBlock2D", "CrossAttnUpBlock2D"};
-  config.layers_per_block = {1, 1};
-  config.transformer_layers_per_block = {1, 1};
-  config.heads = {2, 4};
-  config.cross_attention_dim = 12;
-  config.norm_num_groups = 8;
-  return config;
-}
 
 constexpr uint64_t kSeed = 5;
 
@@ -76,7 +66,7 @@ struct TrainerTest : testing::Test {
 
   TrainerTest() { at::set_num_threads(1); }
   static std::shared_ptr<UNet2DConditionModel> fresh() {
-    auto made = std::make_shared<UNet2DConditionModel>(small(), torch::dtype(torch::kFloat));
+    auto made = std::make_shared<UNet2DConditionModel>(small_unet(), torch::dtype(torch::kFloat));
     initialize_(*made, 2);
     return made;
   }

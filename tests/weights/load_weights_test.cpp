@@ -2,7 +2,8 @@
 #include "sara/weights/load_weights.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include "sara/base/error.h"
 #include "sara/weights/tensor_file.h"

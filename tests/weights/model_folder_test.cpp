@@ -2,7 +2,7 @@
 #include "sara/weights/model_folder.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <functional>
 

@@ -2,7 +2,7 @@
 #include "sara/weights/tensor_file.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "sara/base/error.h"
 #include "sara/weights/precision.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
+#include <torch/nn/module.h>
 
 #include "sara/models/config.h"
 #include "sara/models/clip_text.h"

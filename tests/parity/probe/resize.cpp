@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/files/resize.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "sara/base/error.h"
 #include "tests/parity/probe/probe.h"

@@ -2,7 +2,7 @@
 #include "sara/files/safetensors.h"
 
 #include <sys/mman.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 #include <unistd.h>
 
 #include "sara/base/error.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/parity/probe/probe.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "sara/base/message.h"
 #include "sara/samplers/registry.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "sara/tokenizers/clip.h"
 #include "tests/parity/probe/probe.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/models/unet.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "tests/parity/probe/parameters.h"
 #include "tests/parity/probe/probe.h"
