@@ -106,6 +106,15 @@ void write_skipped(const std::string& path, const ImageFolderReport& report) {
   write_file(path, lines);
 }
 
+// What a person needs to find the cause: the last step that was skipped, and each layer's largest weight, which is finite.
+Json non_finite_report(const TrainingStep& step, const std::vector<Sample>& samples, UNet2DConditionModel& unet) {
+  Json files = Json::array(), largest = Json::object();
+  for (const int64_t sample : step.samples) files.push_back(samples.at(static_cast<size_t>(sample)).path);
+  for (const auto& item : unet.named_parameters()) largest["unet." + item.key()] = item.value().detach().abs().max().item<double>();
+  return {{"step", step.step}, {"loss", message(step.loss)}, {"gradient_norm", message(step.report.grad_norm)}, {"files", files},
+          {"timesteps", step.timesteps}, {"largest_weight", largest}};
+}
+
 double chosen_lr(const Method& method, const MethodOptions& options) { return options.lr() ? *options.lr() : method.default_lr(); }
 
 }  // namespace
@@ -120,12 +129,14 @@ Json fine_tune(const FineTuneRequest& request) {
   const auto samples = read_image_folder(request.run.data, request.images, &image_report);
   const RunFolder folder(request.run.output, request.run.overwrite, kSpareBytes);
   const NoiseSchedule schedule(scheduler_of(model));
+  trained_timesteps(request.train, schedule.num_train_timesteps());
 
-  const auto data = encode(request, model, samples, request.transforms, device);
+  // Before the pictures are encoded: a threshold or a rate that is refused should not cost that wait.
   const auto unet = model.load_unet(dtype_from_precision(request.train.precision), device);
   const auto method = make_method(request.run.method, denoiser_tensors(*unet), request.method, request.train.steps);
   const double lr = chosen_lr(*method, request.method);
   folder.require_free(kSpareBytes + kWeightBytes * method->trained());
+  const auto data = encode(request, model, samples, request.transforms, device);
   log_info(message(request.run.method, ": ", method->trained(), " weights are trained on ", samples.size(), " images at ", request.transforms.resolution,
                    " px, learning rate ", lr));
 
@@ -137,7 +148,8 @@ Json fine_tune(const FineTuneRequest& request) {
   Progress progress(folder.file("metrics.jsonl"), request.train.steps, request.train.batch_size * request.train.gradient_accumulation_steps);
   const auto result_path = folder.file(request.run.method == "full" ? "weights.safetensors" : "adapter.safetensors");
   int64_t last_step = 0;
-  const auto save = [&] { method->save(result_path, adapter_metadata(request, model, lr, last_step)); };
+  TrainingStep last;
+  const auto save = [&](const std::string& path) { method->save(path, adapter_metadata(request, model, lr, last_step)); };
   int stopped = 0;
   {
     const StopSignal signals;
@@ -145,16 +157,24 @@ Json fine_tune(const FineTuneRequest& request) {
     try {
       trainer.run([&](const TrainingStep& step) {
         last_step = step.step;
+        last = step;
         progress.add(step);
         return StopSignal::received() == 0;
       });
+    } catch (const NonFinite&) {
+      const auto rescue = folder.file("emergency/" + fs::path(result_path).filename().string());
+      fs::create_directories(fs::path(rescue).parent_path());
+      save(rescue);
+      write_json(folder.file("nan_report.json"), non_finite_report(last, samples, *unet));
+      log_warning(message("saved the last finite weights: ", rescue, "; nan_report.json names the step's files, timesteps and layers"));
+      throw;
     } catch (const std::exception&) {
       if (last_step == 0) throw;
-      save();
+      save(result_path);
       log_warning(message("saved what was trained up to step ", last_step, ": ", result_path));
       throw;
     }
-    save();
+    save(result_path);
     if (StopSignal::received()) {
       stopped = StopSignal::exit_code();
       log_warning(message("stopped after step ", last_step, "; saved ", result_path));

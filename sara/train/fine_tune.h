@@ -55,7 +55,8 @@ struct FineTuneRequest {
 // The whole of `sara train`: checks everything the end will need, caches latents and text, frees the encoders, trains the
 // denoiser, and leaves in the output folder: adapter.safetensors (weights.safetensors for `full`), config.toml,
 // metrics.jsonl, samples/, summary.json, loss.svg, report.html, and skipped.txt when bad images were left out. An error
-// after the first step saves what is trained before it goes on to the caller. Returns summary.json's content; its key "stopped" is
+// after the first step saves what is trained before it goes on to the caller; a run that became non-finite leaves the last
+// finite weights in emergency/ and nan_report.json instead. Returns summary.json's content; its key "stopped" is
 // the signal's exit code when SIGINT or SIGTERM ended the run early, after everything was saved.
 Json fine_tune(const FineTuneRequest& request);
 

@@ -5,10 +5,10 @@
 
 namespace sara {
 
-NoiseDraws draw_noise(at::IntArrayRef shape, int64_t num_timesteps, double noise_offset, double caption_dropout, uint64_t key) {
+NoiseDraws draw_noise(at::IntArrayRef shape, int64_t first_timestep, int64_t end_timestep, double noise_offset, double caption_dropout, uint64_t key) {
   auto generator = at::make_generator<at::CPUGeneratorImpl>(key);
   NoiseDraws draws;
-  draws.timesteps = torch::randint(0, num_timesteps, {shape[0]}, generator, torch::kLong);
+  draws.timesteps = torch::randint(first_timestep, end_timestep, {shape[0]}, generator, torch::kLong);
   draws.noise = torch::randn(shape, generator, torch::kFloat);
   draws.posterior_noise = torch::randn(shape, generator, torch::kFloat);
   draws.dropped = torch::rand({shape[0]}, generator, torch::kFloat) < caption_dropout;

@@ -13,12 +13,12 @@ namespace sara {
 // The random part of one micro-batch: everything comes from one CPU generator keyed by (seed, step, micro-batch), so that
 // nothing else that is drawn shifts it.
 struct NoiseDraws {
-  torch::Tensor timesteps;        // [B] int64, uniform over the schedule
+  torch::Tensor timesteps;        // [B] int64, uniform over [first, end)
   torch::Tensor noise;            // [B, C, h, w] fp32
   torch::Tensor posterior_noise;  // [B, C, h, w] fp32
   torch::Tensor dropped;          // [B] bool: train this one on the empty caption
 };
-NoiseDraws draw_noise(at::IntArrayRef shape, int64_t num_timesteps, double noise_offset, double caption_dropout, uint64_t key);
+NoiseDraws draw_noise(at::IntArrayRef shape, int64_t first_timestep, int64_t end_timestep, double noise_offset, double caption_dropout, uint64_t key);
 
 // min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v-prediction: keeps nearly clean timesteps from ruling the loss
 // (Hang et al. 2023). [B] fp32. `sample` prediction takes min(SNR, gamma).

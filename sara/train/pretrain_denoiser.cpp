@@ -78,7 +78,7 @@ void pretrain_denoiser(const std::string& layout, const std::string& output, con
   loop.run("denoiser", [&](int64_t step) {
     const auto batch = torch::tensor(order.batch(step), torch::kLong);
     const auto batch_mean = mean.index_select(0, batch);
-    const auto draws = draw_noise(batch_mean.sizes(), schedule.num_train_timesteps(), 0.0, options.caption_dropout, stream_key(options.seed, "noise", step));
+    const auto draws = draw_noise(batch_mean.sizes(), 0, schedule.num_train_timesteps(), 0.0, options.caption_dropout, stream_key(options.seed, "noise", step));
     const auto latents = (batch_mean + std.index_select(0, batch) * draws.posterior_noise) * cache.scaling;
     const auto noisy = schedule.add_noise(latents, draws.noise, draws.timesteps);
     const auto captions = torch::where(draws.dropped.unsqueeze(1), empty_ids.unsqueeze(0), ids.index_select(0, batch));

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 // What a run writes: the only names that `overwrite` removes.
 constexpr std::array kOwned{"adapter.safetensors", "weights.safetensors", "config.toml", "metrics.jsonl", "summary.json", "report.html", "loss.svg",
-                            "samples",             "skipped.txt"};
+                            "samples",             "skipped.txt",     "emergency",   "nan_report.json"};
 
 bool is_empty(const fs::path& folder) {
   std::error_code failure;

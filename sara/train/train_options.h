@@ -19,6 +19,8 @@ struct TrainOptions {
   int64_t lr_warmup_steps = 0;
   std::string precision = "fp32";
   double caption_dropout = 0.0;
+  int64_t min_timestep = 0;
+  std::optional<int64_t> max_timestep;
   double noise_offset = 0.0;
   std::optional<double> snr_gamma;
   int64_t max_skipped_steps = 5;
@@ -32,6 +34,8 @@ struct TrainOptions {
     v("lr_warmup_steps", lr_warmup_steps, "Steps over which the rate rises from 0", at_least(0));
     v("precision", precision, "Type the denoiser's weights are stored and computed in; trained values are always fp32", one_of({"fp32", "bf16"}));
     v("caption_dropout", caption_dropout, "Share of captions replaced by the empty one", between(0, 1));
+    v("min_timestep", min_timestep, "First timestep that is trained; what lies before it stays the base's", at_least(0));
+    v("max_timestep", max_timestep, "Timestep before which training ends (default: all of the model's): a style alone needs no timesteps near pure noise, where the layout is decided", at_least(1));
     v("noise_offset", noise_offset, "Adds this times one normal draw per image and channel to the noise", at_least(0));
     v("snr_gamma", snr_gamma, "Loss weight min(SNR, g) / SNR, or / (SNR + 1) for v-prediction (default: none)", above(0));
     v("max_skipped_steps", max_skipped_steps, "Non-finite steps in a row after which training stops", at_least(1));

@@ -14,23 +14,35 @@
 
 namespace sara {
 
+std::pair<int64_t, int64_t> trained_timesteps(const TrainOptions& options, int64_t num_train_timesteps) {
+  const int64_t end = options.max_timestep.value_or(num_train_timesteps);
+  if (end > num_train_timesteps)
+    throw InvalidArgument(message("max_timestep: past the model's schedule (expected at most ", num_train_timesteps, ", got ", end, ")"));
+  if (options.min_timestep >= end)
+    throw InvalidArgument(message("min_timestep: no timestep is left (expected less than ", end, ", got ", options.min_timestep, ")"));
+  return {options.min_timestep, end};
+}
+
 Trainer::Trainer(UNet2DConditionModel& unet, Method& method, const NoiseSchedule& schedule, const TrainingData& data, const TrainOptions& options,
                  uint64_t seed, double lr)
     : unet_(unet), method_(method), schedule_(schedule), data_(data), options_(options), seed_(seed), lr_(lr),
+      timesteps_(trained_timesteps(options, schedule.num_train_timesteps())),
       order_(data.latents.samples, options.batch_size, seed) {}
 
-torch::Tensor Trainer::micro_batch_loss(int64_t step, int64_t part) {
-  const int64_t batch = (step - 1) * options_.gradient_accumulation_steps + part;
+torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
+  const int64_t batch = (step.step - 1) * options_.gradient_accumulation_steps + part;
   std::vector<int64_t> latent_rows, text_rows;
   for (const auto& draw : order_.draws(batch)) {
     latent_rows.push_back(data_.latents.row(draw.sample, is_flipped(data_.transforms, seed_, draw.epoch, draw.sample)));
     text_rows.push_back(data_.text.row(draw.sample, seed_, draw.epoch));
+    step.samples.push_back(draw.sample);
   }
   const auto rows = torch::tensor(latent_rows, torch::kLong);
   const auto mean = data_.latents.mean.index_select(0, rows).to(torch::kFloat);
   const auto std = data_.latents.std.index_select(0, rows).to(torch::kFloat);
-  const auto draws = draw_noise(mean.sizes(), schedule_.num_train_timesteps(), options_.noise_offset, options_.caption_dropout,
-                                stream_key(seed_, "noise", step, part));
+  const auto draws = draw_noise(mean.sizes(), timesteps_.first, timesteps_.second, options_.noise_offset, options_.caption_dropout,
+                                stream_key(seed_, "noise", step.step, part));
+  for (int64_t i = 0; i < draws.timesteps.numel(); ++i) step.timesteps.push_back(draws.timesteps[i].item<int64_t>());
   for (size_t i = 0; i < text_rows.size(); ++i) {
     if (draws.dropped[i].item<bool>()) text_rows[i] = TextCache::kEmpty;
   }
@@ -55,7 +67,7 @@ void Trainer::run(const std::function<bool(const TrainingStep&)>& after) {
     TrainingStep done;
     done.step = step;
     for (int64_t part = 0; part < options_.gradient_accumulation_steps; ++part) {
-      auto loss = micro_batch_loss(step, part) / double(options_.gradient_accumulation_steps);
+      auto loss = micro_batch_loss(done, part) / double(options_.gradient_accumulation_steps);
       const auto value = loss.item<double>();
       if (!std::isfinite(value)) loss = loss * std::nan("");  // an infinite loss may have a finite gradient: spoil it, so that the step is skipped
       loss.backward();

@@ -29,8 +29,12 @@ struct TrainingStep {
   double loss = 0;   // mean over the micro-batches, without the rank term
   double lr = 0;
   double seconds = 0;
+  std::vector<int64_t> samples, timesteps;  // of all its micro-batches
   StepReport report;
 };
+
+// The timesteps that are trained, [first, end). Throws InvalidArgument for a range the schedule does not hold.
+std::pair<int64_t, int64_t> trained_timesteps(const TrainOptions& options, int64_t num_train_timesteps);
 
 // The loop (Sec. 4, Alg. 1): batch -> noise -> denoiser -> loss -> backward -> method.step(). It knows Method, not SaRA.
 // All draws depend on (seed, step) alone, so that the same run gives the same bits.
@@ -44,7 +48,7 @@ class Trainer {
   void run(const std::function<bool(const TrainingStep&)>& after);
 
  private:
-  torch::Tensor micro_batch_loss(int64_t step, int64_t part);
+  torch::Tensor micro_batch_loss(TrainingStep& step, int64_t part);
 
   UNet2DConditionModel& unet_;
   Method& method_;
@@ -53,6 +57,7 @@ class Trainer {
   TrainOptions options_;
   uint64_t seed_;
   double lr_;
+  std::pair<int64_t, int64_t> timesteps_;
   BatchOrder order_;
 };
 

@@ -33,10 +33,14 @@ void AppliedAdapters::check(const Adapter& adapter, bool force) const {
       wrong.push_back(message(escaped(key), " is too small (expected more than ", tensor.indices[-1].item<int64_t>(), " elements, got ",
                               found->second.numel(), ")"));
   }
-  if (!wrong.empty()) throw BadFile(adapter.source, message("does not fit this model: ", first_five(wrong, "; "), ". Fix: use the model it was trained on"));
+  const auto family = adapter.metadata.find("family");
+  if (!wrong.empty()) {
+    const std::string made_for = family == adapter.metadata.end() ? "unknown" : escaped(family->second);
+    throw BadFile(adapter.source, message("does not fit this model (model family ", family_, ", adapter family ", made_for, "; ", wrong.size(), " of ",
+                                          adapter.tensors.size(), " tensors): ", first_five(wrong, "; "), ". Fix: use the model it was trained on"));
+  }
   if (force) return;
 
-  const auto family = adapter.metadata.find("family");
   if (family != adapter.metadata.end() && family->second != family_)
     throw BadFile(adapter.source, message("made for another model family (expected ", family_, ", got ", escaped(family->second), "). Fix: use its own base, or force it"));
   const auto hashes = base_hashes_of(adapter);

@@ -2,6 +2,7 @@
 """What `sara train` leaves, how it stops, and what it says when it cannot go on."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import time
 import tomllib
 import xml.etree.ElementTree
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -120,7 +122,8 @@ def test_full_training_leaves_weights(sara, model, six, tmp_path):
 
 def test_a_threshold_that_takes_too_much_is_told_with_one_that_fits(refused, sara, model, six, tmp_path):
     plain = ["train", "--model", model, "--data", six, "--output", tmp_path / "run", "--steps", "1", "--lr", "1e-3", "--threshold"]
-    done = refused(2, ["threshold", "203204 of 203204", "gives about 5 %", "force"], *plain, "10")
+    done = refused(2, ["threshold", "203204 of 203204", "gives about 5 %", "force"], *plain, "10", "--cache", tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()  # told before any picture is encoded
     fitting = re.search(r"use ([\d.e-]+), which", done.stderr)[1]
     again = sara(*plain, fitting, "--json")  # the folder is as it was: no --overwrite is needed
     assert again.returncode == 0, again.stderr
@@ -130,6 +133,8 @@ def test_a_threshold_that_takes_too_much_is_told_with_one_that_fits(refused, sar
 def test_a_refused_start_can_be_repeated_in_the_same_folder(refused, sara, model, six, tmp_path):
     refused(2, "threshold", *words(model, six, tmp_path / "run", "--threshold", "1e-30", "--budget", "5%"))
     refused(2, "no effect", *words(model, six, tmp_path / "run", "--method", "full"))
+    refused(2, ["max_timestep", "at most 1000, got 1001"], *words(model, six, tmp_path / "run", "--max-timestep", "1001"))
+    refused(2, ["min_timestep", "less than 1000, got 1000"], *words(model, six, tmp_path / "run", "--min-timestep", "1000"))
     done = sara(*words(model, six, tmp_path / "run"))
     assert done.returncode == 0, done.stderr
 
@@ -184,8 +189,14 @@ def test_training_that_leaves_the_finite_numbers_stops_with_the_last_good_weight
     assert done.returncode == 5, done.stderr
     assert done.stdout == "" and done.stderr.count("sara: error: ") == 1
     assert "3 steps in a row" in done.stderr and "--lr" in done.stderr
-    tensors = load_file(tmp_path / "run" / "adapter.safetensors")
+    tensors = load_file(tmp_path / "run" / "emergency" / "adapter.safetensors")
     assert all(tensor.isfinite().all() for tensor in tensors.values() if tensor.is_floating_point())
+    assert "emergency/adapter.safetensors" in done.stderr and not (tmp_path / "run" / "adapter.safetensors").exists()
+    report = json.loads((tmp_path / "run" / "nan_report.json").read_text())
+    assert report["step"] == int(re.search(r"the last one (\d+)", done.stderr).group(1))
+    assert len(report["files"]) == len(report["timesteps"]) and all(Path(file).is_file() for file in report["files"])
+    assert all(0 <= timestep < 1000 for timestep in report["timesteps"]) and "nan" in report["loss"] + report["gradient_norm"]
+    assert all(math.isfinite(value) for value in report["largest_weight"].values()) and "unet.conv_in.weight" in report["largest_weight"]
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["skipped"] for line in lines[-3:]] == [True] * 3 and not lines[0]["skipped"]
 

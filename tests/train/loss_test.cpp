@@ -48,7 +48,7 @@ TEST(DenoisingLoss, IsTakenInFp32) {
 }
 
 struct Draws : testing::Test {
-  static NoiseDraws draw(double offset, double dropout, uint64_t key = 7, int64_t batch = 64) { return draw_noise({batch, 4, 3, 3}, 1000, offset, dropout, key); }
+  static NoiseDraws draw(double offset, double dropout, uint64_t key = 7, int64_t batch = 64) { return draw_noise({batch, 4, 3, 3}, 0, 1000, offset, dropout, key); }
 };
 
 TEST_F(Draws, DependOnTheKeyAlone) {
@@ -86,6 +86,13 @@ TEST_F(Draws, AreUniformOverTheScheduleAndStandardNormal) {
   EXPECT_NEAR(draws.dropped.to(torch::kFloat).mean().item<double>(), 0.25, 0.035);
   EXPECT_TRUE(draw(0, 1).dropped.all().item<bool>());
   EXPECT_FALSE(draw(0, 0).dropped.any().item<bool>());
+}
+
+TEST_F(Draws, OfARangeOfTimestepsFillItAndLeaveTheNoiseAsItIs) {
+  const auto whole = draw(0, 0, 7, 500), part = draw_noise({500, 4, 3, 3}, 20, 24, 0, 0, 7);
+  EXPECT_EQ(part.timesteps.min().item<int64_t>(), 20);
+  EXPECT_EQ(part.timesteps.max().item<int64_t>(), 23);
+  EXPECT_TRUE(part.noise.equal(whole.noise));
 }
 
 }  // namespace

@@ -94,7 +94,8 @@ struct TrainerTest : testing::Test {
     const BatchOrder order(4, options.batch_size, kSeed);
     std::vector<torch::Tensor> means, contexts;
     const auto batch = order.batch((step - 1) * options.gradient_accumulation_steps + part);
-    const auto draws = draw_noise({options.batch_size, 4, 4, 4}, 1000, options.noise_offset, options.caption_dropout, stream_key(kSeed, "noise", step, part));
+    const auto draws = draw_noise({options.batch_size, 4, 4, 4}, options.min_timestep, options.max_timestep.value_or(1000), options.noise_offset,
+                                  options.caption_dropout, stream_key(kSeed, "noise", step, part));
     for (size_t i = 0; i < batch.size(); ++i) {
       means.push_back(data.latents.mean[batch[i]]);
       contexts.push_back(data.text.hidden[draws.dropped[i].item<bool>() ? 0 : batch[i] + 1]);
@@ -130,6 +131,21 @@ TEST_F(TrainerTest, TwoAccumulatedBatchesOfOneAreTheMeanOfBoth) {
   EXPECT_NEAR(steps[1].loss, loss.item<double>(), 1e-5);
   const auto expected = torch::autograd::grad({loss}, recorder.weights);
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(torch::allclose(recorder.gradients[i], expected[i], 1e-3, 1e-6)) << i;
+}
+
+TEST_F(TrainerTest, TrainsTheTimestepsOfTheRangeAlone) {
+  options.steps = 3;
+  options.min_timestep = 100;
+  options.max_timestep = 110;
+  Recorder recorder(*unet);
+  const auto steps = train(recorder);
+  EXPECT_NEAR(steps[2].loss, loss_by_hand(3, 0).item<double>(), 1e-5);
+  for (const auto& step : steps)
+    for (const int64_t timestep : step.timesteps) EXPECT_TRUE(timestep >= 100 && timestep < 110) << timestep;
+  options.max_timestep = 1001;
+  EXPECT_THROW(train(recorder), InvalidArgument);
+  options.max_timestep = 100;
+  EXPECT_THROW(train(recorder), InvalidArgument);
 }
 
 TEST_F(TrainerTest, TheLossGoesDown) {

@@ -3,7 +3,7 @@
 """Draws the style set `examples/styles/blueprint`: white line drawings on blue, from the glyphs of the font Symbola.
 
     apt-get install fonts-symbola unicode-data
-    tools/build_style.py --output examples/styles/blueprint
+    tools/build_blueprint.py --output examples/styles/blueprint
 
 A style set teaches a look, not subjects: everything in `HELD_OUT` stays out of it, and `prompts.txt` asks for ten of
 those, so that a picture made from them shows that the style was learnt apart from its subjects. The captions are
@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from build_corpus import package_version
 from corpus import emoji
+from corpus.held_out import HELD_OUT, PROMPTS
 from corpus.picture import MissingSource
 
 FONT = Path("/usr/share/fonts/truetype/ancient-scripts/Symbola_hint.ttf")
@@ -40,25 +41,6 @@ SUBGROUPS = {
     "book-paper", "mail", "writing", "office", "lock", "tool", "science", "medical", "household", "face-smiling",
     "face-glasses", "face-costume",
 }  # fmt: skip
-
-HELD_OUT = {
-    "airplane", "apple", "banana", "bell", "bicycle", "butterfly", "cactus", "camera", "car", "castle", "cat",
-    "crown", "dog", "duck", "elephant", "fire", "fish", "guitar", "hamburger", "heart", "horse", "house", "key",
-    "lion", "mushroom", "owl", "penguin", "pizza", "pumpkin", "rocket", "rose", "sailboat", "scissors", "shark",
-    "snail", "snowman", "star", "strawberry", "sun", "sunflower", "tractor", "tree", "truck", "turtle", "umbrella",
-}  # fmt: skip
-PROMPTS = (
-    "cat",
-    "fire engine",
-    "evergreen tree",
-    "rocket",
-    "banana",
-    "house",
-    "butterfly",
-    "umbrella",
-    "guitar",
-    "snail",
-)
 
 # Captions of glyphs that are full of ink, show letters or do not show what they are named after.
 UNCLEAR = set((Path(__file__).parent / "corpus" / "glyphs_left_out.txt").read_text(encoding="utf-8").splitlines())
@@ -119,7 +101,7 @@ def write_style(output: Path, size: int) -> int:
 def sources_text(count: int) -> str:
     return f"""# blueprint: {count} white line drawings on blue
 
-Drawn by `tools/build_style.py` from glyphs of the font Symbola (George Douros), Debian package fonts-symbola
+Drawn by `tools/build_blueprint.py` from glyphs of the font Symbola (George Douros), Debian package fonts-symbola
 {package_version("fonts-symbola")}. Its copyright file states the licence of the font:
 
 > Fonts are free for any use; they may be opened, edited, modified, regenerated, packaged and redistributed.
@@ -140,7 +122,7 @@ def main(argv=None) -> int:
     try:
         print(f"{write_style(options.output, options.size)} pictures in {options.output}")
     except MissingSource as error:
-        print(f"build_style: {error}", file=sys.stderr)
+        print(f"build_blueprint: {error}", file=sys.stderr)
         return 1
     return 0
 
