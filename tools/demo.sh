@@ -9,6 +9,6 @@ prompts=examples/styles/delft/prompts.txt
 
 "$sara" train --config recipes/demo/train.toml --output "$out" --overwrite
 "$sara" generate --prompts "$prompts" --adapter "$out/adapter.safetensors" --scales 0 --scales 0.5 --scales 1 --scales 1.5 \
-  --seed 3 --guidance 3 --output "$out/pictures" --overwrite --grid >/dev/null
+  --seed 0 --guidance 4 --output "$out/pictures" --overwrite --grid >/dev/null
 cp "$out/pictures/grid.png" "$out/before_after.png"
 printf '\nLook at %s (base, then scale 0.5, 1, 1.5); %s holds the loss curve and the numbers.\n' "$out/before_after.png" "$out/report.html"
