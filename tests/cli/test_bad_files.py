@@ -100,7 +100,7 @@ def test_an_adapter_of_another_architecture_lists_what_does_not_fit(generate, mo
     with open(adapter, "rb") as file:
         metadata = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))["__metadata__"]
     save_file(foreign, tmp_path / "foreign.safetensors", metadata=metadata)
-    generate(["foreign.safetensors", "model family sd1, adapter family sd1", "10 of 10 tensors", "add_embedding", "more"], model, "--adapter", tmp_path / "foreign.safetensors")
+    generate(["foreign.safetensors", "model family sd1, adapter family sd1", "138 of 138 tensors", "add_embedding", "more"], model, "--adapter", tmp_path / "foreign.safetensors")
 
 
 def test_a_missing_tensor_is_named(generate, own_model):
