@@ -34,6 +34,7 @@ const std::vector<Alias> kAliases = {
     {"instance_prompt", {"caption"}},
     {"num_inference_steps", {"steps"}},
     {"guidance_scale", {"guidance"}},
+    {"use_ema", {"ema_decay"}, "0.9999"},
     {"num_images_per_prompt", {"num_images"}},
 };
 
@@ -66,7 +67,6 @@ const std::vector<Unsupported> kUnsupported = {
     {"local_rank", "training in several processes is not in this version. Fix: leave the flag out"},
     {"allow_tf32", kLater},
     {"gradient_checkpointing", kLater},
-    {"use_ema", kLater},
     {"offload_ema", kLater},
     {"foreach_ema", kLater},
     {"offset_noise", "it is a switch for one strength. Fix: use --noise-offset 0.1"},

@@ -27,15 +27,20 @@ function(sara_add_room name)
   endif()
 endfunction()
 
-# sara_add_tests(room): one gtest executable test_<room> from tests/<room>/*_test.cpp, when there are any.
+# sara_add_tests(room [library]): one gtest executable test_<room> from tests/<room>/*_test.cpp, when there are any, on
+# sara_<room> or on the library named.
 function(sara_add_tests room)
+  set(library sara_${room})
+  if(ARGN)
+    set(library ${ARGN})
+  endif()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${room}/*_test.cpp)
   if(NOT sources)
     return()
   endif()
   add_executable(test_${room} ${sources})
-  target_link_libraries(test_${room} PRIVATE sara_${room} GTest::gtest GTest::gtest_main rapidcheck)
-  get_target_property(linked sara_${room} LINK_LIBRARIES)
+  target_link_libraries(test_${room} PRIVATE ${library} GTest::gtest GTest::gtest_main rapidcheck)
+  get_target_property(linked ${library} LINK_LIBRARIES)
   if("torch" IN_LIST linked)
     target_precompile_headers(test_${room} REUSE_FROM sara_torch_pch)
     target_sources(test_${room} PRIVATE $<TARGET_OBJECTS:sara_test_seed>)

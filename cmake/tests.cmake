@@ -16,6 +16,8 @@ foreach(room base files sparse ops rank optim layers models tokenizers samplers 
   endif()
 endforeach()
 
+sara_add_tests(pitfalls sara_methods)
+
 # The probe runs one piece of the library on tensors that a Python test hands it (tests/parity).
 if(SARA_TOOLS)
   file(GLOB probe_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/parity/probe/*.cpp)

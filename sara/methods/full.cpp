@@ -22,8 +22,9 @@ void refuse_sparse_options(MethodOptions options) {
   if (options.rank_layers() != defaults.rank_layers()) useless.push_back("rank_layers");
   if (options.rank_reduction() != defaults.rank_reduction()) useless.push_back("rank_reduction");
   if (options.decay_to() != defaults.decay_to()) useless.push_back("decay_to");
+  if (options.ema_decay()) useless.push_back("ema_decay");
   if (!useless.empty())
-    throw InvalidArgument(message(first_five(useless), ": no effect with method full, which trains every weight. Fix: leave out, or use method sara"));
+    throw InvalidArgument(message(first_five(useless), ": no effect with method full, which trains every weight as it is. Fix: leave out, or use method sara"));
 }
 
 // The tensors to train, made ready to receive gradients; all others are frozen.

@@ -23,6 +23,9 @@ class Method {
   // entries changes no weight and no state (report.skipped).
   virtual StepReport step(int64_t t, double lr) = 0;
 
+  // Puts the averages of the trained weights into the model, for good, when the method keeps averages (ema_decay).
+  virtual void use_averages_() {}
+
   // Writes the result to one .safetensors file with this metadata and the method's own. Checks that frozen weights have
   // not moved.
   virtual void save(const std::string& path, const std::map<std::string, std::string>& metadata) const = 0;

@@ -11,9 +11,18 @@
 
 namespace sara {
 
-// The optimizer's options with the trainer's default: clipping at norm 1.
+// The optimizer's options with the trainer's default, clipping at norm 1, and the average of the trained weights.
 struct MethodOptions : AdamWOptions {
   MethodOptions() { max_grad_norm(1.0); }
+  TORCH_ARG(Number, ema_decay) = std::nullopt;
+
+ public:
+  template <class V>
+  void visit(V&& v) {
+    AdamWOptions::visit(v);
+    v("ema_decay", ema_decay_, "Keep an exponential moving average of the trained weights with this decay, and save and sample it (default: none)",
+      Legal{.low = 0, .high = 1, .high_open = true});
+  }
 };
 
 std::vector<std::string> method_names();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/methods/sara.h"
 
+#include "sara/base/log.h"
+#include "sara/rank/rank_loss.h"
 #include "sara/weights/adapter.h"
 
 namespace sara {
@@ -14,19 +16,36 @@ MethodOptions resolved(MethodOptions options, int64_t total_steps) {
 }  // namespace
 
 SaraMethod::SaraMethod(const NamedTensors& trainable, MethodOptions options, int64_t total_steps)
-    : optimizer_(trainable, resolved(std::move(options), total_steps)) {}
+    : optimizer_(trainable, resolved(options, total_steps)) {
+  if (options.lambda_rank() > 0 && !has_rank_loss(optimizer_.values(), options.rank_layers()))
+    log_warning("lambda_rank: no selected weight lies in a matrix of rank_layers; training goes on without the rank loss");
+  if (options.ema_decay()) ema_.emplace(optimizer_.values(), *options.ema_decay());
+}
+
+StepReport SaraMethod::step(int64_t t, double lr) {
+  const StepReport report = optimizer_.step(t, lr);
+  if (!ema_) return report;
+  if (report.reselected) ema_->reselected();
+  if (!report.skipped) ema_->update();
+  return report;
+}
+
+void SaraMethod::use_averages_() {
+  if (ema_) ema_->scatter_();
+}
 
 void SaraMethod::save(const std::string& path, const std::map<std::string, std::string>& metadata) const {
   const Values& values = optimizer_.values();
   const AdamWOptions& options = optimizer_.options();
   values.verify_frozen();
-  Adapter adapter = make_adapter(values.learned(), values.base_hashes());
+  Adapter adapter = make_adapter(result(), values.base_hashes());
   adapter.metadata["method"] = name();
   adapter.metadata["threshold"] = Json(optimizer_.threshold()).dump();
   adapter.metadata["selected"] = std::to_string(values.selected());
   adapter.metadata["lambda_rank"] = Json(options.lambda_rank()).dump();
   adapter.metadata["progressive_iter"] = std::to_string(options.progressive_iter().value_or(0));
   adapter.metadata["seed"] = std::to_string(options.seed());
+  if (ema_) adapter.metadata["ema_updates"] = std::to_string(ema_->updates());
   for (const auto& [key, text] : metadata) adapter.metadata.insert_or_assign(key, text);
   save_adapter(path, adapter);
 }
@@ -35,7 +54,8 @@ Json SaraMethod::summary() const {
   const Values& values = optimizer_.values();
   const auto selected = static_cast<double>(values.selected());
   const int64_t below = values.below(optimizer_.threshold());
-  return {{"method", name()},
+  const auto [nuclear_norm, effective_rank] = mean_spectrum(result(), optimizer_.options().rank_layers());
+  Json out{{"method", name()},
           {"threshold", optimizer_.threshold()},
           {"selected", values.selected()},
           {"total", optimizer_.total()},
@@ -43,7 +63,11 @@ Json SaraMethod::summary() const {
           {"tensors", values.slots().size()},
           {"active", values.active()},
           {"still_below", below},
-          {"share_still_below", selected > 0 ? static_cast<double>(below) / selected : 0.0}};
+          {"share_still_below", selected > 0 ? static_cast<double>(below) / selected : 0.0},
+          {"nuclear_norm", nuclear_norm},
+          {"effective_rank", effective_rank}};
+  if (ema_) out["ema_updates"] = ema_->updates();
+  return out;
 }
 
 }  // namespace sara

@@ -3,11 +3,13 @@
 
 #include "sara/methods/registry.h"
 #include "sara/optim/adamw.h"
+#include "sara/optim/values_ema.h"
 
 namespace sara {
 
 // SaRA (Alg. 1): trains the weights below a threshold, with a rank loss and progressive reselection; see optim/adamw.h.
-// save() writes an adapter of fp32 deltas (weights/adapter.h).
+// save() writes an adapter of fp32 deltas (weights/adapter.h). With ema_decay, the deltas and the summary's spectrum are those
+// of the averages (optim/values_ema.h).
 class SaraMethod : public Method {
  public:
   SaraMethod(const NamedTensors& trainable, MethodOptions options, int64_t total_steps);
@@ -15,14 +17,18 @@ class SaraMethod : public Method {
   std::string name() const override { return "sara"; }
   int64_t trained() const override { return optimizer_.values().selected(); }
   double default_lr() const override { return optimizer_.lr(); }
-  StepReport step(int64_t t, double lr) override { return optimizer_.step(t, lr); }
+  StepReport step(int64_t t, double lr) override;
+  void use_averages_() override;
   void save(const std::string& path, const std::map<std::string, std::string>& metadata) const override;
   Json summary() const override;
 
   const AdamW& optimizer() const { return optimizer_; }
 
  private:
+  std::vector<Learned> result() const { return ema_ ? ema_->learned() : optimizer_.values().learned(); }
+
   AdamW optimizer_;
+  std::optional<ValuesEma> ema_;
 };
 
 }  // namespace sara

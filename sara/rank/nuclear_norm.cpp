@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/rank/nuclear_norm.h"
 
-#include <ATen/ops/linalg_eigh.h>
+#include <ATen/ops/linalg_eigvalsh.h>
 
+#include <cmath>
+
+#include "sara/rank/polar_factor.h"
 #include "sara/sparse/gather_scatter.h"
 
 namespace sara {
-
-torch::Tensor polar_factor(const torch::Tensor& matrix) {
-  constexpr double kCutoff = 1e-3;  // of s_max
-  if (matrix.size(0) > matrix.size(1)) return polar_factor(matrix.t()).t();
-  const double largest = matrix.abs().max().item<double>();
-  if (largest == 0) return torch::zeros_like(matrix);
-  const bool near_square = 2 * matrix.size(1) < 3 * matrix.size(0);
-  const torch::Tensor x = matrix.to(near_square ? torch::kDouble : torch::kFloat) / largest;
-  const auto [squares, q] = at::linalg_eigh(x.matmul(x.t()));
-  const torch::Tensor s = squares.clamp_min(0).sqrt();  // ascending
-  const torch::Tensor inverse = torch::where(s.gt(kCutoff * s[-1]), s.reciprocal(), torch::zeros_like(s));
-  return (q * inverse).matmul(q.t().matmul(x)).to(torch::kFloat);
-}
 
 NuclearNorm nuclear_norm(const torch::Tensor& values, const torch::Tensor& indices, int64_t rows, int64_t columns) {
   torch::NoGradGuard no_grad;
@@ -26,6 +16,17 @@ NuclearNorm nuclear_norm(const torch::Tensor& values, const torch::Tensor& indic
   scatter_(dense, indices, values);
   const torch::Tensor gradient = gather(polar_factor(dense), indices);
   return {values.to(torch::kDouble).dot(gradient.to(torch::kDouble)).item<double>(), gradient};
+}
+
+Spectrum spectrum(const torch::Tensor& matrix) {
+  torch::NoGradGuard no_grad;
+  const torch::Tensor x = (matrix.size(0) > matrix.size(1) ? matrix.t() : matrix).to(torch::kDouble);
+  const torch::Tensor s = at::linalg_eigvalsh(x.matmul(x.t())).clamp_min(0).sqrt();
+  const torch::Tensor kept = s.masked_select(s.gt(1e-7 * s.max()));  // the Gram matrix of exact zeros leaves 1e-8 s_max
+  const double sum = kept.sum().item<double>();
+  if (!(sum > 0)) return {};
+  const torch::Tensor share = kept / sum;
+  return {sum, std::exp(-(share * share.log()).sum().item<double>())};
 }
 
 }  // namespace sara

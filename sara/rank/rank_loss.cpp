@@ -2,18 +2,29 @@
 #include "sara/rank/rank_loss.h"
 
 #include "sara/rank/layer_schedule.h"
-#include "sara/rank/nuclear_norm.h"
+#include "sara/sparse/gather_scatter.h"
 
 namespace sara {
+namespace {
+
+bool is_matrix(const torch::Tensor& weight, const std::string& layers) {
+  return weight.dim() == 2 || (layers == "all" && weight.dim() > 2);
+}
+
+std::vector<const Values::Slot*> matrices_in_scope(const Values& values, const std::string& layers) {
+  std::vector<const Values::Slot*> matrices;
+  for (const Values::Slot& slot : values.slots())
+    if (is_matrix(slot.weight, layers) && slot.end > slot.begin) matrices.push_back(&slot);
+  return matrices;
+}
+
+}  // namespace
+
+bool has_rank_loss(const Values& values, const std::string& layers) { return !matrices_in_scope(values, layers).empty(); }
 
 double add_rank_gradient_(const Values& values, int64_t step, const RankLossOptions& options) {
   if (options.lambda_rank == 0) return 0;
-  std::vector<const Values::Slot*> matrices;
-  for (const Values::Slot& slot : values.slots()) {
-    const int64_t dimensions = slot.weight.dim();
-    const bool matrix = dimensions == 2 || (options.layers == "all" && dimensions > 2);
-    if (matrix && slot.end > slot.begin) matrices.push_back(&slot);
-  }
+  const auto matrices = matrices_in_scope(values, options.layers);
   double loss = 0;
   for (const auto& [index, weight] :
        regularised_layers(static_cast<int64_t>(matrices.size()), step, options.mode, options.reduction, options.seed)) {
@@ -25,6 +36,22 @@ double add_rank_gradient_(const Values& values, int64_t step, const RankLossOpti
     loss += factor * norm.value;
   }
   return loss;
+}
+
+Spectrum mean_spectrum(const std::vector<Learned>& learned, const std::string& layers) {
+  Spectrum mean;
+  int64_t matrices = 0;
+  for (const Learned& item : learned) {
+    if (!is_matrix(item.weight, layers) || item.indices.numel() == 0) continue;
+    const int64_t rows = item.weight.size(0);
+    const torch::Tensor dense = torch::zeros({rows, item.weight.numel() / rows}, item.values.options());
+    scatter_(dense, item.indices, item.values);
+    const auto [nuclear_norm, effective_rank] = spectrum(dense);
+    const auto share = 1.0 / static_cast<double>(++matrices);
+    mean.nuclear_norm += share * (nuclear_norm - mean.nuclear_norm);
+    mean.effective_rank += share * (effective_rank - mean.effective_rank);
+  }
+  return mean;
 }
 
 }  // namespace sara

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "sara/rank/nuclear_norm.h"
 #include "sara/sparse/values.h"
 
 namespace sara {
@@ -17,5 +18,11 @@ struct RankLossOptions {
 // lambda_rank times the loss of the matrices used at this step (Sec. 4.2; what is penalised is P on the mask, not the
 // change of P). Matrices with nothing active are not in the scope.
 double add_rank_gradient_(const Values& values, int64_t step, const RankLossOptions& options);
+
+// Whether any matrix is in the scope; without one the rank loss is 0.
+bool has_rank_loss(const Values& values, const std::string& layers);
+
+// Means over the matrices in scope (layers as above) of what was learned: P on the first mask, zeros elsewhere.
+Spectrum mean_spectrum(const std::vector<Learned>& learned, const std::string& layers);
 
 }  // namespace sara

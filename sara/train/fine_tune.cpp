@@ -11,6 +11,7 @@
 #include "sara/base/error.h"
 #include "sara/base/log.h"
 #include "sara/files/atomic_file.h"
+#include "sara/optim/lr_curve.h"
 #include "sara/pipelines/text_to_image.h"
 #include "sara/samplers/scheduler_config.h"
 #include "sara/tokenizers/clip.h"
@@ -123,6 +124,7 @@ Json fine_tune(const FineTuneRequest& request) {
   const auto device = device_from_name(request.run.device);
   if (request.run.data.empty()) throw InvalidArgument("data: missing. Fix: add --data FOLDER");
   if (request.run.output.empty()) throw InvalidArgument("output: missing. Fix: add --output FOLDER");
+  lr_curve(request.train.lr_scheduler, 1, request.train.steps, request.train.lr_warmup_steps);  // throws where curve and warm-up do not fit
   ModelFolder model(request.model);
   if (request.allow_nonfinite) model.allow_nonfinite();
   ImageFolderReport image_report;
@@ -180,6 +182,7 @@ Json fine_tune(const FineTuneRequest& request) {
       log_warning(message("stopped after step ", last_step, "; saved ", result_path));
     }
   }
+  method->use_averages_();
   auto summary = method->summary();
   summary["steps"] = last_step;
   summary["images"] = samples.size();

@@ -43,7 +43,8 @@ class Trainer {
   Trainer(UNet2DConditionModel& unet, Method& method, const NoiseSchedule& schedule, const TrainingData& data, const TrainOptions& options,
           uint64_t seed, double lr);
 
-  // Runs steps 1..options.steps; calls `after` behind each one; returns early when `after` gives false.
+  // Runs steps 1..options.steps; calls `after` behind each one; returns early when `after` gives false, and
+  // with a warning when nothing is left to train after a reselection.
   // Throws NonFinite after max_skipped_steps non-finite steps in a row; weights are then those of the last good step.
   void run(const std::function<bool(const TrainingStep&)>& after);
 

@@ -27,7 +27,9 @@ TEST(LrCurve, FallsFromOneToZero) {
 }
 
 TEST(LrCurve, WarmsUpFromZero) {
-  EXPECT_DOUBLE_EQ(lr_curve("constant", 1, 100, 10), 0);
+  EXPECT_DOUBLE_EQ(lr_curve("constant_with_warmup", 1, 100, 10), 0);
+  EXPECT_DOUBLE_EQ(lr_curve("constant_with_warmup", 11, 100, 10), 1);
+  EXPECT_DOUBLE_EQ(lr_curve("constant_with_warmup", 100, 100, 0), 1);
   EXPECT_DOUBLE_EQ(lr_curve("cosine", 6, 100, 10), 0.5);
   EXPECT_DOUBLE_EQ(lr_curve("linear", 11, 100, 10), 1);
   EXPECT_DOUBLE_EQ(lr_curve("linear", 56, 100, 10), 0.5);
@@ -36,6 +38,7 @@ TEST(LrCurve, WarmsUpFromZero) {
 
 TEST(LrCurve, RefusesWhatItCannotMean) {
   EXPECT_THROW(lr_curve("polynomial", 1, 10), InvalidArgument);
+  EXPECT_THROW(lr_curve("constant", 1, 10, 2), InvalidArgument);
   EXPECT_THROW(lr_curve("cosine", 0, 10), InvalidArgument);
   EXPECT_THROW(lr_curve("cosine", 11, 10), InvalidArgument);
   EXPECT_THROW(lr_curve("cosine", 1, 10, 11), InvalidArgument);

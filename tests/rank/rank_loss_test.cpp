@@ -59,6 +59,15 @@ TEST_F(RankLossTest, ReadsTheActiveValuesOnlyAfterReselection) {
   EXPECT_NEAR(add_rank_gradient_(values, 1, {.lambda_rank = 1, .mode = "all"}), norm("a"), 1e-5);  // b has left the scope
 }
 
+TEST_F(RankLossTest, SpectrumIsTheMeanOverTheMatricesOfTheFirstMask) {
+  const double norms = norm("a") + norm("b");
+  EXPECT_NEAR(mean_spectrum(values.learned(), "linear").nuclear_norm, norms / 2, 1e-3);
+  EXPECT_NEAR(mean_spectrum(values.learned(), "all").nuclear_norm, (norms + norm("conv")) / 3, 1e-3);
+  EXPECT_GT(mean_spectrum(values.learned(), "linear").effective_rank, 1);
+  values.reselect_(0.1);  // what left the active set still counts
+  EXPECT_NEAR(mean_spectrum(values.learned(), "linear").nuclear_norm, norms / 2, 1e-3);
+}
+
 TEST(RankLoss, OfAModelWithoutMatricesIsZero) {
   const torch::Tensor bias = torch::randn({50});
   const Values values(select({{"bias", bias}}, {.threshold = 0.3}).mask);

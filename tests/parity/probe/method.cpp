@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trains a small network by a named method, for comparison with a dense implementation in PyTorch.
 // In: "w.<name>" weights, "x" [T, B, 3, 8, 8], "y" [T, B, 4]; config: method, lr, options by name, save (optional path).
-// Out: "loss", "grad_norm", "rank_loss", "active" [T], "w.<name>" trained.
+// Out: "loss", "grad_norm", "rank_loss", "active" [T], "w.<name>" trained; with history = true, "history.<name>" [T, ...] after every step.
 #include "sara/methods/registry.h"
 
 #include <torch/nn/functional.h>
@@ -48,6 +48,7 @@ SARA_PROBE(method) {
   const int64_t steps = x.size(0), parts = in.config.value("accumulation", 1);
   const auto method = sara::make_method(in.config.at("method"), trainable, options, steps);
   std::vector<double> losses, norms, rank_losses, active;
+  std::map<std::string, std::vector<torch::Tensor>> history;
   for (int64_t t = 1; t <= steps; ++t) {
     double sum = 0;
     const auto xs = x[t - 1].chunk(parts), ys = y[t - 1].chunk(parts);
@@ -59,6 +60,8 @@ SARA_PROBE(method) {
     const auto report = method->step(t, in.config.at("lr").get<double>() * sara::lr_curve("cosine", t, steps));
     losses.push_back(sum);
     norms.push_back(report.grad_norm);
+    if (in.config.value("history", false))
+      for (const auto& [name, tensor] : w) history[name].push_back(tensor.detach().clone());
     rank_losses.push_back(report.rank_loss);
     active.push_back(static_cast<double>(report.active));
   }
@@ -66,6 +69,8 @@ SARA_PROBE(method) {
   out["grad_norm"] = torch::tensor(norms, torch::kDouble);
   out["rank_loss"] = torch::tensor(rank_losses, torch::kDouble);
   out["active"] = torch::tensor(active, torch::kDouble);
+  method->use_averages_();
+  for (const auto& [name, tensors] : history) out["history." + name] = torch::stack(tensors);
   for (const auto& [name, tensor] : w) out["w." + name] = tensor.detach();
   if (in.config.contains("save")) method->save(in.config.at("save"), {{"family", "test"}});
 }

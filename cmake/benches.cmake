@@ -1,0 +1,11 @@
+# bench/<question>.cpp -> build/bench/<question>; built on demand: ninja -C build bench
+file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/bench/*.cpp)
+add_custom_target(bench)
+foreach(source ${benches})
+  get_filename_component(question ${source} NAME_WE)
+  add_executable(bench_${question} EXCLUDE_FROM_ALL ${source})
+  target_link_libraries(bench_${question} PRIVATE sara_optim)
+  target_precompile_headers(bench_${question} REUSE_FROM sara_torch_pch)
+  set_target_properties(bench_${question} PROPERTIES OUTPUT_NAME ${question} RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+  add_dependencies(bench bench_${question})
+endforeach()
