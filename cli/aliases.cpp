@@ -67,6 +67,8 @@ const std::vector<Unsupported> kUnsupported = {
     {"local_rank", "training in several processes is not in this version. Fix: leave the flag out"},
     {"allow_tf32", kLater},
     {"gradient_checkpointing", kLater},
+    {"lr_num_cycles", "it belongs to curves with restarts, which are not in this version. Fix: leave the flag out"},
+    {"lr_power", "it belongs to the polynomial curve, which is not in this version. Fix: leave the flag out"},
     {"offload_ema", kLater},
     {"foreach_ema", kLater},
     {"offset_noise", "it is a switch for one strength. Fix: use --noise-offset 0.1"},

@@ -3,6 +3,7 @@
 // reselection. The same list goes on in tests/pitfalls/test_pitfalls.py.
 #include <ATen/Parallel.h>
 #include <ATen/ops/linalg_svdvals.h>
+#include <ATen/ops/searchsorted.h>
 #include <gtest/gtest.h>
 #include <torch/nn/functional.h>
 #include <torch/optim/adamw.h>

@@ -71,7 +71,7 @@ def test_01_a_threshold_that_selects_nothing_or_most_and_a_rate_of_nothing_are_r
     words = ["train", "--model", model, "--data", pictures, "--output", tmp_path / "run", "--steps", "1"]
     refused(2, ["threshold", "force"], *words, "--threshold", "100", "--lr", "1e-3")
     refused(2, ["threshold", "force"], *words, "--threshold", "1e-30", "--lr", "1e-3")
-    refused(2, ["lr"], *words, "--threshold", "0.1")  # 1e-3 exp(-35) = 6e-19
+    refused(2, ["lr"], *words, "--threshold", "0.1", "--force")  # 1e-3 exp(-35) = 6e-19
     train("--threshold", "0.1", "--lr", "1e-3", "--force", steps=1)
 
 
