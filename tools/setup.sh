@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-build}
 
-build_packages=(g++ cmake ninja-build ccache pkg-config git ca-certificates python3 python3-venv nlohmann-json3-dev libxxhash-dev
+build_packages=(g++ cmake ninja-build ccache pkg-config git ca-certificates python3 python3-venv python3-dev nlohmann-json3-dev libxxhash-dev
   libtomlplusplus-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libutf8proc-dev libpcre2-dev)
 test_packages=(libgtest-dev librapidcheck-dev strace)
 test_wheels=(diffusers transformers peft accelerate safetensors pillow pytest)
@@ -25,6 +25,7 @@ missing_packages() {
       cmake) command -v cmake ;;
       ninja-build) command -v ninja ;;
       python3 | python3-venv) python3 -c 'import venv, ensurepip' ;;
+      python3-dev) python3 -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' ;;
       libjpeg62-turbo-dev) dpkg-query -W libjpeg-turbo8-dev libjpeg-dev ;;
       *) false ;;
     esac >/dev/null 2>&1 || printf '%s\n' "$name"

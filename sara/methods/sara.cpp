@@ -3,7 +3,6 @@
 
 #include "sara/base/log.h"
 #include "sara/rank/rank_loss.h"
-#include "sara/weights/adapter.h"
 
 namespace sara {
 namespace {
@@ -34,17 +33,22 @@ void SaraMethod::use_averages_() {
   if (ema_) ema_->scatter_();
 }
 
-void SaraMethod::save(const std::string& path, const std::map<std::string, std::string>& metadata) const {
-  const Values& values = optimizer_.values();
-  const AdamWOptions& options = optimizer_.options();
+Adapter trained_adapter(const AdamW& optimizer, const std::vector<Learned>& learned, bool as_values) {
+  const Values& values = optimizer.values();
+  const AdamWOptions& options = optimizer.options();
   values.verify_frozen();
-  Adapter adapter = make_adapter(result(), values.base_hashes());
-  adapter.metadata["method"] = name();
-  adapter.metadata["threshold"] = Json(optimizer_.threshold()).dump();
+  Adapter adapter = make_adapter(learned, values.base_hashes(), as_values);
+  adapter.metadata["method"] = "sara";
+  adapter.metadata["threshold"] = Json(optimizer.threshold()).dump();
   adapter.metadata["selected"] = std::to_string(values.selected());
   adapter.metadata["lambda_rank"] = Json(options.lambda_rank()).dump();
   adapter.metadata["progressive_iter"] = std::to_string(options.progressive_iter().value_or(0));
   adapter.metadata["seed"] = std::to_string(options.seed());
+  return adapter;
+}
+
+void SaraMethod::save(const std::string& path, const std::map<std::string, std::string>& metadata) const {
+  Adapter adapter = trained_adapter(optimizer_, result());
   if (ema_) adapter.metadata["ema_updates"] = std::to_string(ema_->updates());
   for (const auto& [key, text] : metadata) adapter.metadata.insert_or_assign(key, text);
   save_adapter(path, adapter);

@@ -4,8 +4,13 @@
 #include "sara/methods/registry.h"
 #include "sara/optim/adamw.h"
 #include "sara/optim/values_ema.h"
+#include "sara/weights/adapter.h"
 
 namespace sara {
+
+// What an optimizer has learned (its values, or averages of them), with its settings as metadata (weights/adapter.h). Checks
+// that frozen weights have not moved. as_values: the trained weights themselves instead of differences.
+Adapter trained_adapter(const AdamW& optimizer, const std::vector<Learned>& learned, bool as_values = false);
 
 // SaRA (Alg. 1): trains the weights below a threshold, with a rank loss and progressive reselection; see optim/adamw.h.
 // save() writes an adapter of fp32 deltas (weights/adapter.h). With ema_decay, the deltas and the summary's spectrum are those

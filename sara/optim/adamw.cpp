@@ -14,10 +14,15 @@
 namespace sara {
 namespace {
 
-Selection selection_for(const NamedTensors& parameters, AdamWOptions& options) {
+Selection selection_for(const std::vector<ParameterGroup>& groups, const NamedTensors& parameters, AdamWOptions& options) {
   check_options(options);
-  return select(in_scope(parameters, options.include(), options.exclude()),
-                {options.threshold(), options.budget(), options.force()});
+  Selection selection = select(in_scope(parameters, options.include(), options.exclude()),
+                               {options.threshold(), options.budget(), options.force()});
+  std::map<std::string, size_t> group_of;
+  for (size_t group = 0; group < groups.size(); ++group)
+    for (const auto& [name, tensor] : groups[group].parameters) group_of[name] = group;
+  for (MaskEntry& entry : selection.mask) entry.group = group_of.at(entry.name);
+  return selection;
 }
 
 NamedTensors named_tensors(const torch::OrderedDict<std::string, torch::Tensor>& parameters) {
@@ -26,26 +31,71 @@ NamedTensors named_tensors(const torch::OrderedDict<std::string, torch::Tensor>&
   return out;
 }
 
+NamedTensors all_parameters(const std::vector<ParameterGroup>& groups) {
+  NamedTensors out;
+  for (const ParameterGroup& group : groups) out.insert(out.end(), group.parameters.begin(), group.parameters.end());
+  return out;
+}
+
+std::vector<ParameterGroup> without_parameters(const std::vector<ParameterGroup>& groups) {
+  std::vector<ParameterGroup> out;
+  for (const ParameterGroup& group : groups) out.push_back({{}, group.lr, group.weight_decay});
+  return out;
+}
+
 }  // namespace
 
 AdamW::AdamW(const NamedTensors& parameters, AdamWOptions options)
-    : AdamW(parameters, options, selection_for(parameters, options)) {}
+    : AdamW(std::vector<ParameterGroup>{{parameters}}, std::move(options)) {}
 
 AdamW::AdamW(const torch::OrderedDict<std::string, torch::Tensor>& parameters, AdamWOptions options)
     : AdamW(named_tensors(parameters), std::move(options)) {}
 
-AdamW::AdamW(const NamedTensors& parameters, AdamWOptions options, Selection selection)
+AdamW::AdamW(const std::vector<ParameterGroup>& groups, AdamWOptions options)
+    : AdamW(groups, all_parameters(groups), options, selection_for(groups, all_parameters(groups), options)) {}
+
+AdamW::AdamW(const std::vector<ParameterGroup>& groups, const NamedTensors& parameters, AdamWOptions options, Selection selection)
     : options_(std::move(options)),
+      groups_(without_parameters(groups)),
       threshold_(selection.threshold),
       total_(selection.total),
-      values_(selection.mask),
+      values_(selection.mask, groups.size()),
       capture_(values_, parameters) {}
 
 double AdamW::lr() const { return options_.lr() ? *options_.lr() : lr_for_threshold(threshold_); }
 
-StepReport AdamW::step(int64_t t, double lr) {
+std::vector<GroupStep> AdamW::group_steps(double lr) const {
+  std::vector<GroupStep> out;
+  for (const ParameterGroup& group : groups_) {
+    const double rate = group.lr ? *group.lr * (lr / this->lr()) : lr;
+    out.push_back({rate, options_.adam_beta1(), options_.adam_beta2(), options_.eps(), group.weight_decay.value_or(options_.weight_decay())});
+  }
+  return out;
+}
+
+StepReport AdamW::step(int64_t t, double lr) { return take_step(t, group_steps(lr), /*keep_gradient=*/false); }
+
+StepReport AdamW::step_keeping_gradient(const std::vector<GroupStep>& groups) {
+  SARA_CHECK(groups.size() == groups_.size());
+  return take_step(steps_ + 1, groups, /*keep_gradient=*/true);
+}
+
+StepReport AdamW::take_step(int64_t t, const std::vector<GroupStep>& groups, bool keep_gradient) {
   torch::NoGradGuard no_grad;
+  values_.require_in_place();
+  capture_.require_hooks();
+  values_.adopt_gradients_();
   steps_ = t;
+
+  // The rank term is no part of the gradient that stays.
+  std::vector<std::pair<torch::Tensor, torch::Tensor>> task_gradients;  // a matrix's span, and a copy of what it held
+  if (keep_gradient && options_.lambda_rank() > 0)
+    for (const Values::Slot& slot : values_.slots())
+      if (slot.weight.dim() == 2 || (slot.weight.dim() > 2 && options_.rank_layers() == "all")) {
+        const torch::Tensor span = Values::span(values_.gradient(), slot);
+        task_gradients.emplace_back(span, span.clone());
+      }
+
   StepReport report;
   const auto rank_start = std::chrono::steady_clock::now();
   report.rank_loss = add_rank_gradient_(values_, t, {options_.lambda_rank(), options_.rank_mode(), options_.rank_layers(),
@@ -54,13 +104,12 @@ StepReport AdamW::step(int64_t t, double lr) {
   report.grad_norm = global_norm(values_.gradient());
   report.skipped = !std::isfinite(report.grad_norm);
   if (!report.skipped) {
-    const AdamWStep settings{lr, options_.adam_beta1(), options_.adam_beta2(), options_.eps(), options_.weight_decay(),
-                             ++updates_, clip_factor(report.grad_norm, options_.max_grad_norm())};
-    const torch::Tensor target = options_.decay_to() == "base" ? values_.base() : torch::Tensor();
-    adamw_step_(values_.values(), values_.gradient(), values_.exp_avg(), values_.exp_avg_sq(), target, settings);
+    ++updates_;
+    update(groups, clip_factor(report.grad_norm, options_.max_grad_norm()));
     values_.scatter_();
   }
-  values_.clear_gradient_();
+  for (auto& [span, held] : task_gradients) span.copy_(held);
+  if (!keep_gradient) values_.clear_gradient_();
   report.reselected = t == options_.progressive_iter().value_or(0);
   if (report.reselected) {
     values_.reselect_(threshold_);
@@ -68,6 +117,41 @@ StepReport AdamW::step(int64_t t, double lr) {
   }
   report.active = values_.active();
   return report;
+}
+
+void AdamW::update(const std::vector<GroupStep>& groups, double gradient_scale) {
+  const auto update_span = [&](int64_t begin, int64_t end, const torch::Tensor& target, const GroupStep& group) {
+    const AdamWStep settings{group.lr, group.beta1, group.beta2, group.eps, group.weight_decay, updates_, gradient_scale};
+    const auto part = [&](const torch::Tensor& buffer) { return buffer.narrow(0, begin, end - begin); };
+    adamw_step_(part(values_.values()), part(values_.gradient()), part(values_.exp_avg()), part(values_.exp_avg_sq()), target, settings);
+  };
+  if (options_.decay_to() == "base") {  // tensor by tensor: the base is held in the weights' own dtypes
+    for (const Values::Slot& slot : values_.slots()) update_span(slot.begin, slot.end, slot.base.to(torch::kFloat), groups[slot.group]);
+    return;
+  }
+  for (size_t group = 0; group < groups.size(); ++group) {
+    const auto [begin, end] = values_.group_span(group);
+    update_span(begin, end, {}, groups[group]);
+  }
+}
+
+void AdamW::load_state_(const AdamWState& state) {
+  const auto refuse = [](const std::string& why) {
+    throw InvalidArgument(message("state: ", why, ". Fix: load it into an optimizer made with the same options on the base model"));
+  };
+  for (const auto& [name, hash] : values_.base_hashes()) {
+    const auto theirs = state.base_hashes.find(name);
+    if (theirs == state.base_hashes.end()) refuse(message("made for other parameters (expected ", escaped(name), ", got none of that name)"));
+    if (theirs->second != hash) refuse(message("made for another base (", escaped(name), " differs)"));
+  }
+  if (state.base_hashes.size() != values_.base_hashes().size())
+    refuse(message("made for other parameters (expected ", values_.base_hashes().size(), " tensors, got ", state.base_hashes.size(), ")"));
+  if (state.threshold != threshold_) refuse(message("made at another threshold (expected ", threshold_, ", got ", state.threshold, ")"));
+  if (state.steps < state.updates || state.updates < 0) refuse(message("impossible step counts (", state.steps, " steps, ", state.updates, " updates)"));
+  values_.load_state_(state.values);
+  steps_ = state.steps;
+  updates_ = state.updates;
+  capture_.refresh();
 }
 
 }  // namespace sara

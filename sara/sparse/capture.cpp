@@ -22,12 +22,30 @@ struct GatherHook : PostAccumulateGradHook {
   size_t slot;
 };
 
+PostAccumulateGradHook* hook_of(const torch::Tensor& weight) {
+  namespace impl = torch::autograd::impl;
+  return impl::get_autograd_meta(weight) ? impl::post_acc_grad_hooks(weight).get() : nullptr;
+}
+
+bool is_ours(const torch::Tensor& weight, const Values& values) {
+  const auto* hook = dynamic_cast<GatherHook*>(hook_of(weight));
+  return hook && &hook->values == &values;
+}
+
 }  // namespace
 
 Capture::Capture(Values& values, const NamedTensors& scope) : values_(values) {
   for (const auto& [name, weight] : scope) {
     if (!weight.is_leaf())
       throw InvalidArgument(message("parameters: ", name, " is computed from other tensors. Fix: hand over the parameters themselves"));
+  }
+  for (const auto& slot : values.slots()) {
+    if (dynamic_cast<GatherHook*>(hook_of(slot.weight)))
+      throw InvalidArgument(message("parameters: ", escaped(slot.name), " is trained by another sara optimizer. Fix: close that one first"));
+    if (hook_of(slot.weight))
+      throw InvalidArgument(message("parameters: ", escaped(slot.name), " has a post-accumulate gradient hook already. Fix: remove it first"));
+  }
+  for (const auto& [name, weight] : scope) {
     weight.set_requires_grad(false);
     weight.mutable_grad().reset();
   }
@@ -39,12 +57,19 @@ Capture::Capture(Values& values, const NamedTensors& scope) : values_(values) {
 }
 
 Capture::~Capture() {
-  for (const auto& slot : values_.slots()) torch::autograd::impl::set_post_acc_grad_hooks(slot.weight, nullptr);
+  for (const auto& slot : values_.slots())
+    if (is_ours(slot.weight, values_)) torch::autograd::impl::set_post_acc_grad_hooks(slot.weight, nullptr);
 }
 
 void Capture::refresh() {
   if (values_.active() == 0) return;
   for (const auto& slot : values_.slots()) slot.weight.set_requires_grad(slot.end > slot.begin);
+}
+
+void Capture::require_hooks() const {
+  for (const auto& slot : values_.slots())
+    if (!is_ours(slot.weight, values_))
+      throw InvalidArgument(message("parameters: ", escaped(slot.name), " lost its gradient hook to another one. Fix: set no post-accumulate hooks on trained weights"));
 }
 
 }  // namespace sara

@@ -10,6 +10,7 @@ namespace sara {
 // more than the dense gradient of one weight exists. Backward passes add up until Values::clear_gradient_().
 //
 // Weights of the scope with nothing active are set to requires_grad = false and get no gradient computed at all.
+// A weight has room for one hook: one that is taken is refused with InvalidArgument, nothing changed.
 // The hooks leave with this object, which must not outlive `values`.
 class Capture {
  public:
@@ -21,6 +22,9 @@ class Capture {
   // Looks again which weights have something active; call after Values::reselect_(). When nothing is active anywhere,
   // the flags stay, so that a last backward pass still finds a graph.
   void refresh();
+
+  // Throws InvalidArgument naming the first weight whose hook was replaced by someone else's.
+  void require_hooks() const;
 
  private:
   Values& values_;

@@ -11,6 +11,7 @@ struct MaskEntry {
   std::string name;
   torch::Tensor weight;   // the dense tensor itself, not a copy
   torch::Tensor indices;  // [n]
+  size_t group = 0;       // parameter group of the optimizer; the entries of one group lie together
 };
 
 // One entry per tensor in scope, in registration order; entries may be empty.

@@ -15,23 +15,35 @@ std::string tensor_hash(const torch::Tensor& tensor) {
   return hasher.hex();
 }
 
-Values::Values(const Mask& mask) {
-  torch::Device device = torch::kCPU;
+Values::Values(const Mask& mask, size_t groups) : parameters_(groups) {
+  torch::Device device = mask.empty() ? torch::kCPU : mask.front().weight.device();
   for (auto entry = mask.rbegin(); entry != mask.rend(); ++entry) {
+    if (entry->weight.device() != device)
+      throw InvalidArgument(message("parameters: ", escaped(entry->name), " is on another device than the rest (expected ", device.str(), ", got ",
+                                    entry->weight.device().str(), "). Fix: put the whole model on one device"));
     scope_.emplace_back(entry->name, entry->weight);
     base_hashes_[entry->name] = tensor_hash(entry->weight);
     if (entry->indices.numel() == 0) continue;
-    slots_.push_back({entry->name, entry->weight, entry->indices, selected_, selected_ + entry->indices.numel()});
+    slots_.push_back({entry->name, entry->weight, entry->indices, selected_, selected_ + entry->indices.numel(), entry->group});
     selected_ += entry->indices.numel();
-    device = entry->weight.device();
   }
   retired_.resize(slots_.size());
   values_ = torch::empty({selected_}, torch::TensorOptions(device).dtype(torch::kFloat));
-  for (const Slot& slot : slots_) span(values_, slot).copy_(gather(slot.weight, slot.indices));
-  base_ = values_.clone();
+  for (Slot& slot : slots_) {
+    const torch::Tensor base = gather(slot.weight, slot.indices);
+    span(values_, slot).copy_(base);
+    slot.base = base.to(slot.weight.scalar_type());
+  }
   gradient_ = torch::zeros_like(values_);
   exp_avg_ = torch::zeros_like(values_);
   exp_avg_sq_ = torch::zeros_like(values_);
+  bind_parameters_();
+}
+
+torch::Tensor Values::base() const {
+  const torch::Tensor out = torch::empty_like(values_);
+  for (const Slot& slot : slots_) span(out, slot).copy_(slot.base);
+  return out;
 }
 
 int64_t Values::below(double threshold) const {
@@ -42,6 +54,8 @@ int64_t Values::below(double threshold) const {
 }
 
 void Values::gather_gradient_(size_t slot, const torch::Tensor& dense) {
+  require_in_place(slots_[slot]);
+  adopt_gradient_(slots_[slot].group);
   gather_add_(span(gradient_, slots_[slot]), dense, slots_[slot].indices);
 }
 
@@ -50,11 +64,12 @@ void Values::scatter_() const {
 }
 
 void Values::reselect_(double threshold) {
+  adopt_gradients_();
   std::vector<torch::Tensor> kept;  // positions in the flat buffers
   int64_t begin = 0;
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
-    const torch::Tensor values = span(values_, slot), base = span(base_, slot);
+    const torch::Tensor values = span(values_, slot);
     const torch::Tensor stay = indices_below(values, threshold).to(torch::kLong);
     const torch::Tensor leaves = torch::ones({values.numel()}, stay.options().dtype(torch::kBool)).index_fill_(0, stay, false);
     const torch::Tensor leave = leaves.nonzero().view(-1);
@@ -64,32 +79,59 @@ void Values::reselect_(double threshold) {
     };
     append(retired_[i].indices, slot.indices);
     append(retired_[i].values, values);
-    append(retired_[i].base, base);
+    append(retired_[i].base, slot.base);
     kept.push_back(stay + slot.begin);
     slot.indices = slot.indices.index_select(0, stay);
+    slot.base = slot.base.index_select(0, stay);
     slot.begin = std::exchange(begin, begin + stay.numel());
     slot.end = begin;
   }
   if (kept.empty()) return;
   const torch::Tensor survivors = torch::cat(kept);
-  for (torch::Tensor* buffer : {&values_, &gradient_, &exp_avg_, &exp_avg_sq_, &base_})
+  for (torch::Tensor* buffer : {&values_, &gradient_, &exp_avg_, &exp_avg_sq_})
     *buffer = buffer->index_select(0, survivors);
+  bind_parameters_();
 }
 
 std::vector<Learned> Values::learned() const {
   std::vector<Learned> out;
   for (size_t i = slots_.size(); i-- > 0;) {
     const Slot& slot = slots_[i];
-    Learned learned{slot.name, slot.weight, slot.indices, span(values_, slot), span(base_, slot)};
+    Learned learned{slot.name, slot.weight, slot.indices, span(values_, slot), slot.base.to(torch::kFloat)};
     if (const Retired& retired = retired_[i]; retired.indices.defined()) {
       const torch::Tensor indices = torch::cat({learned.indices, retired.indices}), order = indices.argsort();
       learned.indices = indices.index_select(0, order);
       learned.values = torch::cat({learned.values, retired.values}).index_select(0, order);
-      learned.base = torch::cat({learned.base, retired.base}).index_select(0, order);
+      learned.base = torch::cat({learned.base, retired.base.to(torch::kFloat)}).index_select(0, order);
     }
     out.push_back(std::move(learned));
   }
   return out;
+}
+
+HeldBytes Values::held_bytes() const {
+  const auto bytes = [](const torch::Tensor& tensor) { return tensor.defined() ? static_cast<int64_t>(tensor.nbytes()) : 0; };
+  HeldBytes held;
+  for (const torch::Tensor* buffer : {&values_, &gradient_, &exp_avg_, &exp_avg_sq_}) held.state += bytes(*buffer);
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    held.index += bytes(slots_[i].indices) + bytes(retired_[i].indices);
+    held.state += bytes(retired_[i].values);
+    held.base += bytes(slots_[i].base) + bytes(retired_[i].base);
+  }
+  return held;
+}
+
+void Values::require_in_place(const Slot& slot) const {
+  const torch::Tensor& weight = slot.weight;
+  const auto dtype = slot.base.scalar_type();
+  if (weight.device() == values_.device() && weight.scalar_type() == dtype) return;
+  throw InvalidArgument(message("parameters: ", escaped(slot.name), " was moved or converted after the optimizer was made (expected ", toString(dtype), " on ",
+                                values_.device().str(), ", got ", toString(weight.scalar_type()), " on ", weight.device().str(),
+                                "). Fix: move and convert the model first, then make the optimizer"));
+}
+
+void Values::require_in_place() const {
+  for (const Slot& slot : slots_) require_in_place(slot);
 }
 
 void Values::verify_frozen() const {

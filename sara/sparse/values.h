@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <vector>
 
 #include "sara/sparse/mask.h"
 
@@ -16,10 +17,27 @@ struct Learned {
   torch::Tensor base;     // [n] fp32, the original stored numbers
 };
 
-// The selected weights of a whole model, compact: five flat fp32 buffers (values, gradient, the two Adam moments, base)
-// of one entry per active weight, bound to the dense tensors they came from. Spans lie in backward order (the last
-// registered tensor first), so gradients arrive front to back. `values` is the master copy: the dense weights hold it
-// rounded to their own dtype (Sec. 4.4, Eq. 7-8: no optimizer state exists outside the mask).
+// What the base does not tell about a Values object: with it, a fresh object over the same base and mask goes on bit for
+// bit. "Order of the first mask": slot after slot, sorted indices inside each.
+struct ValuesState {
+  torch::Tensor values, exp_avg, exp_avg_sq;  // [active] fp32
+  torch::Tensor still_active;  // [selected] bool, in the order of the first mask; undefined: all are
+  torch::Tensor retired;       // [selected - active] fp32, what the others learned, in that order; undefined: none
+  std::vector<std::pair<std::string, int64_t>> tensors;  // the slots: name and number of positions in the first mask
+};
+
+// Bytes held for the selected weights of a model.
+struct HeldBytes {
+  int64_t index = 0;  // positions
+  int64_t state = 0;  // values, gradient and both moments; learned values of retired positions
+  int64_t base = 0;   // original numbers, in the weight's own dtype
+};
+
+// The selected weights of a whole model, compact: four flat fp32 buffers (values, gradient, the two Adam moments) of one
+// entry per active weight, and the base in each weight's own dtype, bound to the dense tensors they came from. Spans lie
+// in backward order (the last registered tensor first), so gradients arrive front to back; a parameter group is one span.
+// `values` is the master copy: the dense weights hold it rounded to their own dtype (Sec. 4.4, Eq. 7-8: no optimizer state
+// exists outside the mask).
 //
 // After reselect_() the survivors are packed to the front of smaller buffers, and the others keep only their learned
 // value and base. Nothing at all happens to the dense weights outside the mask; verify_frozen() proves it.
@@ -30,9 +48,11 @@ class Values {
     torch::Tensor weight;   // dense
     torch::Tensor indices;  // [end - begin] sorted, the active positions
     int64_t begin, end;     // span in the flat buffers
+    size_t group = 0;
+    torch::Tensor base = {};  // [end - begin] in the weight's dtype
   };
 
-  explicit Values(const Mask& mask);
+  explicit Values(const Mask& mask, size_t groups = 1);
 
   const std::vector<Slot>& slots() const { return slots_; }  // tensors with something selected
   int64_t active() const { return values_.numel(); }
@@ -43,13 +63,20 @@ class Values {
   const torch::Tensor& gradient() const { return gradient_; }
   const torch::Tensor& exp_avg() const { return exp_avg_; }
   const torch::Tensor& exp_avg_sq() const { return exp_avg_sq_; }
-  const torch::Tensor& base() const { return base_; }
+  torch::Tensor base() const;  // [active] fp32, put together anew
 
   // One tensor's span of one of the buffers above, as a view.
   static torch::Tensor span(const torch::Tensor& buffer, const Slot& slot) { return buffer.narrow(0, slot.begin, slot.end - slot.begin); }
 
+  // One leaf a group, for what expects parameters with gradients (clip_grad_norm_, a GradScaler): it shares the memory of
+  // the group's values, its grad() that of their gradient. The same tensors for the object's life; reselect_() shortens
+  // them. A grad() that was taken away means zero, one that was replaced is taken over.
+  const std::vector<torch::Tensor>& parameters() const { return parameters_; }
+  std::pair<int64_t, int64_t> group_span(size_t group) const { return group_spans_.at(group); }  // begin, end
+  void adopt_gradients_();
+
   void gather_gradient_(size_t slot, const torch::Tensor& dense);  // adds
-  void clear_gradient_() { gradient_.zero_(); }
+  void clear_gradient_();
   void scatter_() const;  // values -> dense weights
 
   // active <- { i active : |values_i| < threshold } (Sec. 4.3). Survivors keep value, gradient and moments bit for bit.
@@ -58,21 +85,38 @@ class Values {
   // Per tensor, active and retired positions merged; in registration order.
   std::vector<Learned> learned() const;
 
+  // The buffers are shared, not copied. load_state_() writes the dense weights too and clears the gradient; it throws
+  // InvalidArgument, with nothing changed, for wrong sizes and types.
+  ValuesState state() const;
+  void load_state_(const ValuesState& state);
+
   // Hash (XXH3-128, hex) of each tensor's bytes when this object was made, of every tensor in scope.
   const std::map<std::string, std::string>& base_hashes() const { return base_hashes_; }
+
+  HeldBytes held_bytes() const;
+
+  // Throws InvalidArgument naming the first weight whose device, dtype or size is no longer that of its values.
+  void require_in_place() const;
 
   // Throws InternalError naming the first tensor that differs from the base, in any bit, outside the first mask.
   void verify_frozen() const;
 
  private:
   struct Retired {
-    torch::Tensor indices, values, base;  // not sorted across reselections
+    torch::Tensor indices, values, base;  // not sorted across reselections; base in the weight's dtype
   };
+  void require_in_place(const Slot& slot) const;
+  void adopt_gradient_(size_t group);
+  void bind_parameters_();  // to the buffers as they are now
+  std::vector<std::pair<std::string, int64_t>> mask_counts() const;  // of the first mask, a slot each
+
   std::vector<Slot> slots_;
   std::vector<Retired> retired_;  // one per slot
+  std::vector<torch::Tensor> parameters_;  // one per group
+  std::vector<std::pair<int64_t, int64_t>> group_spans_;
   NamedTensors scope_;
   std::map<std::string, std::string> base_hashes_;
-  torch::Tensor values_, gradient_, exp_avg_, exp_avg_sq_, base_;
+  torch::Tensor values_, gradient_, exp_avg_, exp_avg_sq_;
   int64_t selected_ = 0;
 };
 

@@ -2,6 +2,8 @@
 #include "sara/sparse/capture.h"
 
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
 #include <torch/nn/functional.h>
 
 #include "sara/base/error.h"
@@ -108,6 +110,28 @@ TEST_F(CaptureTest, TakesItsHooksAwayWithIt) {
   }
   loss(conv, linear, bias).backward();
   EXPECT_TRUE(conv.grad().defined());
+}
+
+struct ForeignHook : torch::autograd::PostAccumulateGradHook {
+  void operator()(const torch::Tensor&) override {}
+};
+
+TEST_F(CaptureTest, RefusesAWeightWhoseHookIsTakenAndTellsWhenItsOwnIsReplaced) {
+  Values values(select(model, {.threshold = 0.3}).mask);
+  {
+    const Capture capture(values, model);
+    Values again(select(model, {.threshold = 0.3}).mask);
+    EXPECT_THROW(Capture(again, model), InvalidArgument);
+    capture.require_hooks();  // the refused one took nothing
+    torch::autograd::impl::set_post_acc_grad_hooks(conv, std::make_unique<ForeignHook>());
+    EXPECT_THROW(capture.require_hooks(), InvalidArgument);
+  }
+  EXPECT_TRUE(dynamic_cast<ForeignHook*>(torch::autograd::impl::post_acc_grad_hooks(conv).get()));  // not ours to take away
+  linear.set_requires_grad(false);
+  EXPECT_THROW(Capture(values, model), InvalidArgument);
+  EXPECT_FALSE(linear.requires_grad());  // nothing changed
+  torch::autograd::impl::set_post_acc_grad_hooks(conv, nullptr);
+  const Capture capture(values, model);
 }
 
 TEST_F(CaptureTest, RefusesTensorsThatAreNotParameters) {

@@ -37,6 +37,14 @@ def test_room_includes_only_rooms_above(room):
     assert not wrong
 
 
+def test_the_python_binding_uses_rooms_up_to_methods():
+    allowed = set(ROOMS[: ROOMS.index("methods") + 1])
+    sources = sorted((ROOT / "python" / "src").iterdir())
+    assert sources
+    wrong = [f"{path.name} includes {included}" for path in sources for included in INCLUDE.findall(path.read_text()) if included.split("/")[1] not in allowed]
+    assert not wrong
+
+
 def test_parsers_do_not_include_torch():
     wrong = [str(path) for path in SOURCES if room_of(path) in {"files", "tokenizers"} and TORCH.search(path.read_text())]
     assert not wrong

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SaRA as a torch.optim.Optimizer."""
+
+import os
+from typing import NamedTuple
+
+import torch
+
+from sara import _core
+from sara._build_info import version
+from sara.parameters import scope_of
+from sara.selection import budget_text, patterns
+
+_DEFAULTS = _core.option_defaults()
+_GROUP_KEYS = ("lr", "betas", "eps", "weight_decay")
+
+
+class StepReport(NamedTuple):
+    """What one step did."""
+
+    grad_norm: float  # of the compact gradient before clipping by max_grad_norm, rank term included
+    rank_loss: float  # lambda_rank x the loss of the matrices used at this step
+    active: int  # weights trained after this step
+    reselected: bool
+    skipped: bool  # the gradient was not finite: weights and moments untouched
+
+
+def _require_one_process():
+    # DistributedDataParallel averages dense gradients; the compact ones would silently differ between processes.
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+        raise _core.InvalidArgument(
+            f"torch.distributed: {distributed.get_world_size()} processes, but the compact gradient is not averaged over them. Fix: train in one process"
+        )
+
+
+class AdamW(torch.optim.Optimizer):
+    """AdamW on the weights that do nothing yet (Alg. 1; Sec. 4.1-4.4), for any torch.nn.Module.
+
+    The selected weights live in one flat float32 buffer; `param_groups` holds one compact parameter a group, [active weights of the
+    group], whose .grad is the compact gradient. So LR schedulers, torch.amp.GradScaler,
+    `clip_grad_norm_(optimizer.parameters(), 1.0)`, closures, accelerate and Lightning work unchanged. The model's own parameters keep
+    no .grad: each dense gradient is freed during backward as soon as its selected entries are gathered. Every weight outside
+    the mask stays bit for bit the base.
+
+    model: an nn.Module, an iterable of (name, parameter), or a list of groups {"params": one of those, "lr": ..., "weight_decay":
+        ...}. Parameters with requires_grad = False are left alone. Move and convert the model before; make the optimizer
+        before trained weights are loaded into it.
+    threshold: select { |p| < threshold }, strictly, over all groups (2e-3 when no budget is given).
+    budget: instead of a threshold, how many weights: a count (50_000_000, "50M") or a share ("5%").
+    lr: learning rate; default 1e-3 exp(-350 threshold) (Eq. 13).
+    betas, eps, weight_decay: as in torch.optim.AdamW. decay_to: what decay pulls to, "zero" (the paper) or "base".
+    lambda_rank: weight of the nuclear-norm loss on the trained weights (Sec. 4.2, Eq. 4-6), 0 for none. rank_mode: matrices a
+        step, "one" drawn at random or "all". rank_layers: "linear", or "all" with convolutions. rank_reduction: "mean" or "sum". The
+        term is added inside step() and is not left in .grad; max_grad_norm counts it, clip_grad_norm_ does not see it.
+    progressive_iter: after this step only weights still below the threshold go on (Sec. 4.3); 0: never. The paper: half of the steps.
+    max_grad_norm: clip by the true norm inside step(); None: never.
+    include, exclude: regular expressions on parameter names; seed: of the rank loss's draws; force: accept a threshold
+        that selects nothing or more than half.
+
+    Raises ValueError (sara.InvalidArgument) for bad options, a selection of nothing or of more than half, weights trained by another
+    sara optimizer; sara.BadFile for NaN or infinite weights.
+    """
+
+    def __init__(
+        self,
+        model,
+        threshold=None,
+        *,
+        budget=None,
+        lr=None,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=1e-2,
+        decay_to="zero",
+        lambda_rank=5e-3,
+        rank_mode=_DEFAULTS["rank_mode"],
+        rank_layers="linear",
+        rank_reduction="mean",
+        progressive_iter=0,
+        max_grad_norm=None,
+        include=None,
+        exclude=None,
+        seed=0,
+        force=False,
+    ):
+        self._core = None
+        _require_one_process()
+        scope = scope_of(model)
+        for _, settings in scope.groups:
+            for key in settings:
+                if key in ("threshold", "budget", "max_grad_norm", "progressive_iter", "include", "exclude"):
+                    raise _core.InvalidArgument(f"{key}: is for all groups together (got it in one group). Fix: give it to sara.AdamW")
+        options = dict(
+            threshold=threshold,
+            budget=budget_text(budget),
+            lr=lr,
+            adam_beta1=betas[0],
+            adam_beta2=betas[1],
+            eps=eps,
+            weight_decay=weight_decay,
+            decay_to=decay_to,
+            lambda_rank=lambda_rank,
+            rank_mode=rank_mode,
+            rank_layers=rank_layers,
+            rank_reduction=rank_reduction,
+            progressive_iter=progressive_iter,
+            max_grad_norm=0 if max_grad_norm is None else max_grad_norm,
+            include=patterns(include),
+            exclude=patterns(exclude),
+            seed=seed,
+            force=force,
+        )
+        for named, _ in scope.groups:
+            for _, parameter in named:
+                if parameter._post_accumulate_grad_hooks is not None and not parameter._post_accumulate_grad_hooks:
+                    parameter._post_accumulate_grad_hooks = None  # a hook that was removed leaves its empty dict behind
+        self._family = scope.family
+        self._flags = [(parameter, parameter.requires_grad) for named, _ in scope.groups for _, parameter in named]
+        self._core = _core.AdamW([(named, settings.get("lr"), settings.get("weight_decay")) for named, settings in scope.groups], options)
+        tensors = {name: parameter for named, _ in scope.groups for name, parameter in named}
+        self._homes = [(name, *scope.owners[name], tensors[name]) for name in self._core.trained_names() if name in scope.owners]
+        self.report = None
+        try:
+            if lr is None:
+                rates = [settings.get("lr") for _, settings in scope.groups]
+                lr = self._core.lr() if None in rates else rates[0]
+            groups = [{**settings, "params": [values]} for (_, settings), values in zip(scope.groups, self._core.parameters())]
+            super().__init__(groups, dict(lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay))
+        except BaseException:
+            self.close()
+            raise
+        self._complete = True
+
+    # The optimizer interface.
+
+    def add_param_group(self, param_group):
+        if getattr(self, "_complete", False):
+            raise _core.InvalidArgument("add_param_group: the selection is over all groups together. Fix: give every group to sara.AdamW when it is made")
+        super().add_param_group(param_group)
+
+    def step(self, closure=None):
+        """One step of Alg. 1 on the gradient gathered since zero_grad(); sets `report`. A gradient with NaN or infinite
+        entries changes nothing. Raises ValueError, with nothing changed, when a weight was moved, replaced or got another hook.
+
+        closure: computes the loss anew, as in torch.optim; its result is returned.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        core = self._open()
+        _require_one_process()
+        for name, home, own_name, parameter in self._homes:
+            if home.get(own_name) is not parameter:
+                raise _core.InvalidArgument(
+                    f"parameters: {name} was replaced after the optimizer was made. Fix: make the optimizer again, from the model as it is now"
+                )
+        steps = [(float(g["lr"]), float(g["betas"][0]), float(g["betas"][1]), float(g["eps"]), float(g["weight_decay"])) for g in self.param_groups]
+        self.report = StepReport(**core.step(steps))
+        return loss
+
+    def zero_grad(self, set_to_none=True):
+        """Clears the compact gradient. The buffer stays, whatever set_to_none says. (model.zero_grad() does not reach it.)"""
+        self._open().zero_grad()
+
+    def parameters(self):
+        """The compact parameters, one a group: for clip_grad_norm_ and the like."""
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+    def state_dict(self):
+        """All that is needed to go on bit for bit: values, moments, counts, and after a reselection what is still active and what
+        the others learned. Tensors and plain objects only, so torch.load(weights_only=True) reads it back. The tensors are the
+        live ones, not copies, as in torch.optim.
+        """
+        core = self._open()
+        state = core.state()
+        groups = {}
+        for index in range(len(self.param_groups)):
+            begin, end = core.group_span(index)
+            groups[index] = {key: state[key][begin:end] for key in ("values", "exp_avg", "exp_avg_sq")}
+        for key in ("values", "exp_avg", "exp_avg_sq"):
+            del state[key]
+        saved = [{**{key: value for key, value in group.items() if key != "params"}, "params": [index]} for index, group in enumerate(self.param_groups)]
+        return {"state": groups, "param_groups": saved, "sara": state}
+
+    def load_state_dict(self, state_dict):
+        """Goes on from what state_dict() gave, on an optimizer made with the same options over the same base; writes the model's trained
+        weights too. Raises ValueError, with nothing changed, for another base, threshold, number of groups or size.
+        """
+        core = self._open()
+        if not all(key in state_dict for key in ("state", "param_groups", "sara")):
+            raise _core.InvalidArgument("state: not of a sara.AdamW. Fix: load what its state_dict() gave")
+        groups, saved = state_dict["state"], state_dict["param_groups"]
+        if len(saved) != len(self.param_groups) or set(groups) != set(range(len(self.param_groups))):
+            raise _core.InvalidArgument(f"state: another number of groups (expected {len(self.param_groups)}, got {len(saved)}). Fix: make the optimizer with the same groups")
+        flat = {key: torch.cat([groups[index][key] for index in reversed(range(len(groups)))]) for key in ("values", "exp_avg", "exp_avg_sq")}
+        core.load_state({**state_dict["sara"], **flat})
+        for group, settings in zip(self.param_groups, saved):
+            group.update({key: value for key, value in settings.items() if key != "params"})
+
+    def __getstate__(self):
+        raise TypeError("a sara.AdamW is bound to its model and cannot be copied or pickled. Fix: save its state_dict()")
+
+    # What was learned.
+
+    def adapter(self, metadata=None, *, as_values=False):
+        """What was learned so far as a sara.Adapter. metadata: dict of texts, added to the run's own.
+
+        as_values: hold the trained weights instead of differences to the base; restores float32 weights bit for bit on their own base.
+        Raises sara.InternalError when a weight outside the mask has changed.
+        """
+        core = self._open()
+        adapter = core.adapter(as_values)
+        first = self.param_groups[0]
+        about = {"steps": core.steps, "lr": first.get("initial_lr", first["lr"]), "library_version": version, "family": self._family, "precision": core.precision()}
+        about.update(metadata or {})
+        adapter.metadata = {**adapter.metadata, **{key: str(value) for key, value in about.items() if value is not None}}
+        return adapter
+
+    def save(self, path, metadata=None, *, as_values=False):
+        """Writes what was learned so far to an adapter file (.safetensors), atomically; see adapter()."""
+        _core.save_adapter(os.fspath(path), self.adapter(metadata, as_values=as_values))
+
+    @property
+    def threshold(self):
+        """The threshold given, or that of the budget."""
+        return self._open().threshold
+
+    @property
+    def selected(self):
+        """Weights in the first mask: the budget reached."""
+        return self._open().selected
+
+    @property
+    def active(self):
+        """Weights trained now: all selected ones until a reselection."""
+        return self._open().active
+
+    @property
+    def total(self):
+        """Weights in scope."""
+        return self._open().total
+
+    @property
+    def steps(self):
+        """Steps taken."""
+        return self._open().steps
+
+    def held_bytes(self):
+        """Bytes held for the selected weights: {"index": positions, "state": values, gradient and both moments, "base": original numbers}."""
+        return self._open().held_bytes()
+
+    def close(self):
+        """Takes the gradient hooks off the model and gives its parameters their requires_grad back. The trained weights stay."""
+        if self._core is None:
+            return
+        self._core = None
+        for parameter, flag in self._flags:
+            parameter.requires_grad_(flag)
+
+    def __del__(self):
+        if getattr(self, "_core", None) is not None:
+            self.close()
+
+    def _open(self):
+        if self._core is None:
+            raise _core.InvalidArgument("optimizer: is closed. Fix: make a new sara.AdamW")
+        return self._core

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""save, load, apply, remove, mask and nuclear_norm on modules that are nobody's diffusion model."""
+
+import pytest
+import torch
+
+from networks import loss_of, same_weights, small_network, weights_of
+
+import sara
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A trained network and its adapter file, saved as values (bit-exact in float32)."""
+    network = small_network()
+    optimizer = sara.AdamW(network, threshold=0.1, lr=1e-2, progressive_iter=4)
+    for step in range(8):
+        loss_of(network, step).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    optimizer.save(tmp_path / "values.safetensors", {"note": "hello", "count": 3}, as_values=True)
+    optimizer.save(tmp_path / "deltas.safetensors")
+    return network, optimizer, tmp_path
+
+
+def test_an_adapter_applied_to_a_fresh_model_gives_the_trained_one_and_remove_the_base(trained):
+    network, _, folder = trained
+    fresh = small_network()
+    base = weights_of(fresh)
+    sara.apply(fresh, folder / "values.safetensors")
+    assert same_weights(weights_of(fresh), weights_of(network))
+    sara.remove(fresh)
+    assert same_weights(weights_of(fresh), base)
+    sara.remove(fresh)  # nothing to take off is fine
+    sara.apply(fresh, str(folder / "deltas.safetensors"))
+    assert all(torch.allclose(weight, network.get_parameter(name), atol=1e-8) for name, weight in weights_of(fresh).items())
+    sara.remove(fresh)
+    assert same_weights(weights_of(fresh), base)
+
+
+def test_scales_add_up_and_zero_is_the_base(trained):
+    network, _, folder = trained
+    base, fresh = weights_of(small_network()), small_network()
+    sara.apply(fresh, folder / "deltas.safetensors", scale=0.0)
+    assert same_weights(weights_of(fresh), base)
+    sara.apply(fresh, folder / "deltas.safetensors", scale=0.5)
+    sara.apply(fresh, sara.load(folder / "deltas.safetensors"), scale=1.5)
+    for name, weight in weights_of(fresh).items():
+        torch.testing.assert_close(weight, base[name] + 2 * (network.get_parameter(name).detach() - base[name]), rtol=0, atol=1e-6)
+
+
+def test_an_adapter_object_tells_what_it_holds_and_saves_again(trained):
+    _, optimizer, folder = trained
+    adapter = sara.load(folder / "values.safetensors")
+    assert len(adapter) == optimizer.selected  # what has left is still in it
+    assert optimizer.active < optimizer.selected
+    assert adapter.metadata["note"] == "hello" and adapter.metadata["count"] == "3"
+    assert adapter.metadata["steps"] == "8" and adapter.metadata["precision"] == "fp32" and "family" not in adapter.metadata
+    masks = sara.mask(small_network(), 0.1)
+    assert adapter.tensors.keys() == masks.keys()
+    for name, item in adapter.tensors.items():
+        assert torch.equal(item.indices, masks[name]) and item.is_value and item.data.numpy().shape == item.indices.numpy().shape
+    sara.save(adapter, folder / "again.safetensors", {"note": "bye"})
+    again = sara.load(folder / "again.safetensors")
+    assert again.metadata["note"] == "bye" and again.tensors["5.weight"].is_value
+    assert torch.equal(again.tensors["5.weight"].data, adapter.tensors["5.weight"].data)
+    sara.save(optimizer, folder / "optimizer.safetensors")
+    assert len(sara.load(folder / "optimizer.safetensors")) == len(adapter)
+
+
+def test_an_adapter_can_be_made_by_hand():
+    network = small_network()
+    adapter = sara.Adapter({"7.bias": (torch.tensor([0, 3]), torch.tensor([1.0, -1.0]))})
+    with pytest.raises(sara.BadFile, match="base_hash"):
+        sara.apply(network, adapter)
+    before = network[7].bias.detach().clone()
+    sara.apply(network, adapter, scale=2, force=True)
+    assert (network[7].bias.detach() - before).round(decimals=4).tolist() == [2.0, 0.0, 0.0, -2.0]
+    for tensors, phrase in (
+        ({"a": (torch.tensor([3, 0]), torch.zeros(2))}, "must increase"),
+        ({"a": (torch.tensor([0]), torch.zeros(2))}, "of one length"),
+        ({"a": (torch.tensor([0.0]), torch.zeros(1))}, "int32 or int64"),
+        ({"a": (torch.tensor([0]), torch.tensor([float("nan")]))}, "NaN"),
+    ):
+        with pytest.raises(ValueError, match=phrase):
+            sara.Adapter(tensors)
+
+
+def test_bad_use_is_a_named_error_and_the_model_is_untouched(trained, tmp_path):
+    _, _, folder = trained
+    network = small_network()
+    base = weights_of(network)
+    good = folder / "deltas.safetensors"
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(good.read_bytes()[:-100])
+    for call, kind, phrase in (
+        (lambda: sara.apply(network, good, scale=float("nan")), sara.InvalidArgument, "scale"),
+        (lambda: sara.apply(network, cut), sara.BadFile, "cut.safetensors"),
+        (lambda: sara.apply(network, tmp_path / "none.safetensors"), OSError, "none.safetensors"),
+        (lambda: sara.apply(torch.nn.Linear(3, 3), good), sara.BadFile, "not in the model"),
+        (lambda: sara.apply(small_network(seed=1), good), sara.BadFile, "another base"),
+        (lambda: sara.apply(small_network(dtype=torch.bfloat16), good), sara.BadFile, "another base"),
+        (lambda: sara.apply("unet", good), sara.InvalidArgument, "not a module"),
+        (lambda: sara.save(sara.load(good), tmp_path / "no" / "folder.safetensors"), OSError, "folder.safetensors"),
+    ):
+        with pytest.raises(kind, match=phrase):
+            call()
+        assert same_weights(weights_of(network), base)
+    sara.apply(small_network(seed=1), good, force=True)
+
+
+def test_a_frozen_weight_that_moved_is_found_at_the_save(trained):
+    network, optimizer, folder = trained
+    with torch.no_grad():
+        network[1].weight[0] += 1
+    with pytest.raises(sara.InternalError, match="1.weight"):
+        optimizer.save(folder / "bad.safetensors")
+    assert not (folder / "bad.safetensors").exists()
+
+
+def test_the_mask_is_what_a_direct_comparison_gives():
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        network = small_network(dtype=dtype)
+        masks = sara.mask(network, threshold=0.05)
+        for name, parameter in network.named_parameters():
+            direct = (parameter.detach().double().abs() < 0.05).view(-1).nonzero().view(-1)
+            assert torch.equal(masks.get(name, torch.empty(0)).long(), direct), name
+    network = small_network()
+    total = sum(parameter.numel() for parameter in network.parameters())
+    by_share = sara.mask(network, budget="10%", exclude="bias")
+    assert abs(sum(map(len, by_share.values())) - 0.1 * sum(p.numel() for n, p in network.named_parameters() if "bias" not in n)) <= 1
+    by_count = sara.mask(network, budget=200)
+    assert sum(map(len, by_count.values())) == 200 < total
+    assert not any("bias" in name for name in by_share)
+    with pytest.raises(ValueError, match="at most 50 %"):
+        sara.mask(network, 10.0)
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (25, 25), (1, 40), (6, 4, 3, 3)])
+def test_the_nuclear_norm_is_that_of_an_exact_decomposition(shape):
+    generator = torch.Generator().manual_seed(1)
+    matrix = torch.randn(shape, generator=generator)
+    value, gradient = sara.nuclear_norm(matrix)
+    u, s, vh = torch.linalg.svd(matrix.flatten(1).double(), full_matrices=False)
+    assert abs(value - s.sum()) <= 5e-3 * s.sum()
+    assert gradient.shape == matrix.shape
+    assert (gradient.flatten(1).double() - u @ vh).norm() <= 5e-3 * (u @ vh).norm()
+    indices = torch.arange(0, matrix.numel(), 3)
+    sparse = torch.zeros(matrix.numel())
+    sparse[indices] = matrix.view(-1)[indices]
+    dense_value, dense_gradient = sara.nuclear_norm(sparse.view(shape))
+    value, gradient = sara.nuclear_norm((matrix.view(-1)[indices], indices, shape))
+    assert value == pytest.approx(dense_value, rel=1e-5)
+    torch.testing.assert_close(gradient, dense_gradient.reshape(-1)[indices], rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_no_matrix_is_refused():
+    for bad, phrase in (
+        (torch.zeros(3), "at least two dimensions"),
+        ((torch.zeros(2), torch.tensor([0, 99]), (3, 3)), "lies outside"),
+        ((torch.zeros(2), torch.tensor([0]), (3, 3)), "differ"),
+    ):
+        with pytest.raises(ValueError, match=phrase):
+            sara.nuclear_norm(bad)
