@@ -16,7 +16,7 @@ _GROUP_KEYS = ("lr", "betas", "eps", "weight_decay")
 
 
 class StepReport(NamedTuple):
-    """What one step did."""
+    """What one step did, as optimizer.report tells it."""
 
     grad_norm: float  # of the compact gradient before clipping by max_grad_norm, rank term included
     rank_loss: float  # lambda_rank x the loss of the matrices used at this step
@@ -114,7 +114,8 @@ class AdamW(torch.optim.Optimizer):
         for named, _ in scope.groups:
             for _, parameter in named:
                 if parameter._post_accumulate_grad_hooks is not None and not parameter._post_accumulate_grad_hooks:
-                    parameter._post_accumulate_grad_hooks = None  # a hook that was removed leaves its empty dict behind
+                    _core.drop_post_accumulate_hook(parameter)  # what a removed hook leaves behind
+                    parameter._post_accumulate_grad_hooks = None
         self._family = scope.family
         self._flags = [(parameter, parameter.requires_grad) for named, _ in scope.groups for _, parameter in named]
         self._core = _core.AdamW([(named, settings.get("lr"), settings.get("weight_decay")) for named, settings in scope.groups], options)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/optim/adamw.h"
 
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
 #include <torch/utils.h>
 
 #include "python/src/option_dict.h"
@@ -109,6 +111,10 @@ std::optional<at::ScalarType> common_dtype(const AdamW& self) {
 }  // namespace
 
 void register_adamw(py::module_& module) {
+  // A Python hook that was removed leaves an empty one behind, which nothing in Python takes away.
+  module.def("drop_post_accumulate_hook", [](const torch::Tensor& weight) { torch::autograd::impl::set_post_acc_grad_hooks(weight, nullptr); },
+             py::arg("weight"));
+
   py::class_<AdamW>(module, "AdamW", "The sparse optimizer of sara/optim/adamw.h; sara.AdamW is its face as a torch.optim.Optimizer.")
       .def(py::init(&make_adamw), py::arg("groups"), py::arg("options"))
       .def("step", &step, py::arg("groups"))

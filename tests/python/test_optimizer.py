@@ -14,7 +14,7 @@ from networks import batch, loss_of, same_weights, small_network, weights_of
 import sara
 from sara import _core
 
-PLAIN = dict(threshold=0.1, lr=1e-2, lambda_rank=0.0)
+PLAIN = dict(threshold=0.05, lr=1e-2, lambda_rank=0.0)
 
 
 def trained(steps, prepare=lambda optimizer: None, between=lambda optimizer, step: None, **options):
@@ -32,8 +32,8 @@ def trained(steps, prepare=lambda optimizer: None, between=lambda optimizer, ste
 def test_one_line_trains_a_module_and_every_other_weight_stays_the_base():
     network = small_network()
     base = weights_of(network)
-    masks = sara.mask(network, threshold=0.1)
-    optimizer = sara.AdamW(network, threshold=0.1, lr=1e-2)
+    masks = sara.mask(network, threshold=0.05)
+    optimizer = sara.AdamW(network, threshold=0.05, lr=1e-2)
     x, y = batch(0)
     losses = []
     for _ in range(60):
@@ -155,7 +155,7 @@ def test_the_gradient_scaler_unscales_skips_overflows_and_changes_nothing_else()
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
 def test_half_precision_weights_train_on_float32_values_and_take_a_scaler(dtype):
     network = small_network(dtype=dtype)
-    optimizer = sara.AdamW(network, threshold=0.1, lr=1e-4, lambda_rank=0)
+    optimizer = sara.AdamW(network, threshold=0.05, lr=1e-4, lambda_rank=0)
     scaler = torch.amp.GradScaler("cpu", init_scale=128.0)
     for step in range(3):
         scaler.scale(loss_of(network, step, dtype)).backward()
@@ -170,7 +170,7 @@ def test_half_precision_weights_train_on_float32_values_and_take_a_scaler(dtype)
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_zero_grad_keeps_the_buffer_and_step_keeps_the_gradient(set_to_none):
     network = small_network()
-    optimizer = sara.AdamW(network, threshold=0.1, lr=1e-3, rank_layers="all", rank_mode="all")
+    optimizer = sara.AdamW(network, threshold=0.05, lr=1e-3, rank_layers="all", rank_mode="all")
     (parameter,) = optimizer.parameters()
     loss_of(network, 0).backward()
     gradient = parameter.grad.clone()
@@ -248,7 +248,7 @@ def test_groups_have_their_own_rate_and_decay_and_touch_their_own_tensors_alone(
     network = small_network()
     head = [item for item in network.named_parameters() if item[0].startswith("7.")]
     body = [item for item in network.named_parameters() if not item[0].startswith("7.")]
-    optimizer = sara.AdamW([{"params": body, "lr": 0.0}, {"params": iter(head), "lr": 1e-2, "weight_decay": 0.0, "name": "head"}], threshold=0.1)
+    optimizer = sara.AdamW([{"params": body, "lr": 0.0}, {"params": iter(head), "lr": 1e-2, "weight_decay": 0.0, "name": "head"}], threshold=0.05)
     assert [group["lr"] for group in optimizer.param_groups] == [0.0, 1e-2]
     assert [group["weight_decay"] for group in optimizer.param_groups] == [1e-2, 0.0]
     assert optimizer.param_groups[1]["name"] == "head"
@@ -258,7 +258,7 @@ def test_groups_have_their_own_rate_and_decay_and_touch_their_own_tensors_alone(
     optimizer.step()
     moved = {name for name, weight in weights_of(network).items() if not torch.equal(weight, before[name])}
     assert moved and all(name.startswith("7.") for name in moved)
-    assert optimizer.selected == sum(len(i) for i in sara.mask(small_network(), 0.1).values())  # selection is over all groups
+    assert optimizer.selected == sum(len(i) for i in sara.mask(small_network(), 0.05).values())  # selection is over all groups
 
 
 def test_modules_iterables_and_groups_of_modules_select_the_same():
@@ -353,7 +353,7 @@ def test_bad_models_are_refused():
     with pytest.raises(ValueError, match="for all groups together"):
         sara.AdamW([{"params": network, "threshold": 0.1}], **PLAIN)
     with pytest.raises(TypeError):
-        sara.AdamW(network, threshold=0.1, learning_rate=1.0)
+        sara.AdamW(network, threshold=0.05, learning_rate=1.0)
     with torch.no_grad():
         network[0].weight[0, 0, 0, 0] = float("nan")
     with pytest.raises(sara.BadFile, match="0.weight"):

@@ -2,6 +2,7 @@
 """state_dict and load_state_dict: twenty steps equal ten, a reload and ten more, bit for bit."""
 
 import io
+import math
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from networks import loss_of, same_weights, small_network, weights_of
 
 import sara
 
-OPTIONS = dict(threshold=0.1, lr=1e-2, max_grad_norm=1.0)
+OPTIONS = dict(threshold=0.05, lr=1e-2, max_grad_norm=1.0)
 
 
 def through_a_file(state):
@@ -22,7 +23,7 @@ def through_a_file(state):
 
 def run(network, optimizer, schedule, steps):
     for step in steps:
-        loss_of(network, step).backward()
+        loss_of(network, step, next(network.parameters()).dtype).backward()
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
@@ -73,9 +74,8 @@ def test_an_earlier_state_can_be_loaded_back_past_a_reselection():
     later = weights_of(network)
     optimizer.load_state_dict(saved)
     assert same_weights(weights, weights_of(network)) and optimizer.active == optimizer.selected
-    run(network, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1), [])
     for step in range(4, 9):
-        optimizer.param_groups[0]["lr"] = schedule.base_lrs[0] * 0.5 * (1 + __import__("math").cos(__import__("math").pi * step / 20))
+        optimizer.param_groups[0]["lr"] = 1e-2 * 0.5 * (1 + math.cos(math.pi * step / 20))
         loss_of(network, step).backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -13,7 +13,7 @@ import sara
 def trained(tmp_path):
     """A trained network and its adapter file, saved as values (bit-exact in float32)."""
     network = small_network()
-    optimizer = sara.AdamW(network, threshold=0.1, lr=1e-2, progressive_iter=4)
+    optimizer = sara.AdamW(network, threshold=0.05, lr=1e-2, progressive_iter=4)
     for step in range(8):
         loss_of(network, step).backward()
         optimizer.step()
@@ -56,7 +56,7 @@ def test_an_adapter_object_tells_what_it_holds_and_saves_again(trained):
     assert optimizer.active < optimizer.selected
     assert adapter.metadata["note"] == "hello" and adapter.metadata["count"] == "3"
     assert adapter.metadata["steps"] == "8" and adapter.metadata["precision"] == "fp32" and "family" not in adapter.metadata
-    masks = sara.mask(small_network(), 0.1)
+    masks = sara.mask(small_network(), 0.05)
     assert adapter.tensors.keys() == masks.keys()
     for name, item in adapter.tensors.items():
         assert torch.equal(item.indices, masks[name]) and item.is_value and item.data.numpy().shape == item.indices.numpy().shape

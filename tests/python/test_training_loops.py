@@ -3,6 +3,7 @@
 from the command line."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -241,7 +242,7 @@ def test_no_dense_gradient_is_alive_after_backward_and_peak_memory_is_lower():
         [sys.executable, str(ROOT / "bench" / "python_memory.py"), "--small"],
         capture_output=True,
         text=True,
-        env={**__import__("os").environ, "PYTHONPATH": str(BUILD / "python"), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(BUILD / "python"), "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
     ours, theirs = map(json.loads, done.stdout.splitlines())
