@@ -79,7 +79,7 @@ void Trainer::run(const std::function<bool(const TrainingStep&)>& after) {
     skipped = done.report.skipped ? skipped + 1 : 0;
     if (done.report.skipped) log_warning(message("step ", step, " skipped: loss ", done.loss, ", gradient norm ", done.report.grad_norm));
     if (!after(done)) break;
-    if (done.report.active == 0) {
+    if (done.report.reselected && done.report.active == 0) {
       log_warning(message("step ", step, ": no weight is still below the threshold; training ends here"));
       break;
     }

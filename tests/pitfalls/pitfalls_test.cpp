@@ -171,7 +171,7 @@ TEST(Pitfalls, test_09_CompactAdamWIsDenseAdamWRestrictedToTheMask) {
 
 TEST(Pitfalls, test_10_StepsTooSmallForBfloat16AddUpInTheMasterValues) {
   const torch::Tensor w = torch::full({64}, 1e-3).to(torch::kBFloat16).requires_grad_();
-  AdamW optimizer({{"w", w}}, AdamWOptions().threshold(2e-3).force(true).lr(1e-7).lambda_rank(0).weight_decay(0).progressive_iter(0));
+  AdamW optimizer(NamedTensors{{"w", w}}, AdamWOptions().threshold(2e-3).force(true).lr(1e-7).lambda_rank(0).weight_decay(0).progressive_iter(0));
   for (int64_t t = 1; t <= 1000; ++t) {
     w.sum().backward();
     optimizer.step(t, 1e-7);
@@ -292,7 +292,7 @@ TEST(Pitfalls, test_19_OneMatrixAStepIsUnbiasedAndConvolutionsEnterAsMatrices) {
 
 TEST(Pitfalls, test_20_AModelWithoutMatricesTrainsWithARankLoss) {
   const torch::Tensor bias = torch::linspace(-1, 1, 40).requires_grad_();
-  AdamW optimizer({{"bias", bias}}, AdamWOptions().threshold(0.3).lr(kRate).lambda_rank(1).progressive_iter(0));
+  AdamW optimizer(NamedTensors{{"bias", bias}}, AdamWOptions().threshold(0.3).lr(kRate).lambda_rank(1).progressive_iter(0));
   const torch::Tensor before = bias.detach().clone();
   bias.sum().backward();
   EXPECT_EQ(optimizer.step(1, kRate).rank_loss, 0);

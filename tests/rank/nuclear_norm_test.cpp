@@ -91,7 +91,9 @@ TEST(PolarExpress, MaskedErrorIsBelowHalfAPercentOnEveryKindOfMatrix) {
     const double below = (s.lt(1e-3) & s.gt(1e-7)).sum().item<double>(), scale = exact.norm().item<double>();
     strict += below == 0;
     EXPECT_LT(relative_error(polar_express(matrix).masked_select(mask), exact), 5e-3 + std::sqrt(below) / scale) << name;
-    EXPECT_LT(relative_error(polar_factor_by_gram(matrix).masked_select(mask), exact), 2e-3) << name;
+    // In fp32 the Gram matrix tells a singular value from the cutoff to about a tenth: one that lies there may fall to either side.
+    const double at_cutoff = (s.gt(8.5e-4) & s.lt(1.15e-3)).sum().item<double>();
+    EXPECT_LT(relative_error(polar_factor_by_gram(matrix).masked_select(mask), exact), 2e-3 + std::sqrt(at_cutoff) / scale) << name;
   }
   EXPECT_GE(strict, 38);  // of 45
   EXPECT_EQ(polar_express(torch::zeros({60, 60})).abs().max().item<float>(), 0);
