@@ -70,7 +70,7 @@ def same(one, other):
 def test_01_a_threshold_that_selects_nothing_or_most_and_a_rate_of_nothing_are_refused(refused, train, model, pictures, tmp_path):
     words = ["train", "--model", model, "--data", pictures, "--output", tmp_path / "run", "--steps", "1"]
     refused(2, ["threshold", "force"], *words, "--threshold", "100", "--lr", "1e-3")
-    refused(2, ["threshold", "force"], *words, "--threshold", "1e-30", "--lr", "1e-3")
+    refused(2, ["threshold", "force"], *words, "--threshold", "1e-30", "--lr", "1e-3", "--include", "conv_in.weight")
     refused(2, ["lr"], *words, "--threshold", "0.1", "--force")  # 1e-3 exp(-35) = 6e-19
     train("--threshold", "0.1", "--lr", "1e-3", "--force", steps=1)
 
@@ -107,9 +107,12 @@ def test_03_a_mask_belongs_to_the_stored_numbers_of_its_base(tmp_path):
 
 
 # --- Start
-def test_06_an_adapter_before_the_first_step_that_counts_holds_only_zeros(train):
-    _, output = train("--budget", "5%", "--lr", "1e-30", "--weight-decay", "0", steps=1)
-    assert all((delta == 0).all() for _, delta in adapter_tensors(output / "adapter.safetensors").values())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+def test_06_before_the_first_step_the_model_is_the_base_and_an_adapter_holds_only_zeros(dtype, tmp_path):
+    base, path = network(dtype), tmp_path / "adapter.safetensors"
+    out = probe_train(base, 0, path)
+    assert all(torch.equal(out[f"w.{name}"], weight) for name, weight in base.items())
+    assert len(adapter_tensors(path)) >= 4 and all((delta == 0).all() for _, delta in adapter_tensors(path).values())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
@@ -123,11 +126,18 @@ def test_08_after_a_thousand_steps_unmasked_weights_are_the_base_and_base_plus_d
         frozen = torch.ones(flat.numel(), dtype=torch.bool).index_fill_(0, indices, False)
         assert torch.equal(trained[frozen], weight.flatten()[frozen]), name
         flat[indices] += delta.double()
-        if dtype is torch.bfloat16:
-            assert torch.equal(flat.to(dtype), trained), name
-        else:
+        if dtype is torch.float32:
             larger = torch.maximum(trained.double().abs(), weight.double().flatten().abs())
             assert ((flat - trained.double()).abs() <= 2 * 2.0**-23 * larger).all(), name
+    if dtype is torch.bfloat16:
+        applied = run_probe("adapter", base, {"adapters": [[str(path), 1.0]], "family": "test"})
+        for name, (indices, delta) in found.items():
+            got, trained = (tensor[name_].flatten()[indices].double() for tensor, name_ in ((applied, name), (out, f"w.{name}")))
+            # A weight that ends very near to 0 may lie between two sums of its base and an fp32 delta; all others are exact.
+            step = 2.0 ** (torch.floor(torch.log2(delta.double().abs().clamp_min(1e-30))) - 23)
+            reachable = trained.abs() * 2.0**-8 >= step
+            assert torch.equal(got[reachable], trained[reachable]) and reachable.double().mean() > 0.5, name
+            assert ((got - trained).abs() <= step).all(), name
 
 
 # --- Optimizer
@@ -182,7 +192,7 @@ def test_28_half_never_and_too_late_are_legal_and_a_negative_step_is_not(train, 
     at = {name: [line["step"] for line in log(train("--budget", "5%", "--lr", "1e-3", *more)[1]) if line["reselected"]] for name, more in flags.items()}
     assert at == {"half": [2], "never": [], "late": [], "first": [1]}
     words = ["train", "--model", model, "--data", pictures, "--output", tmp_path / "run", "--steps", "1", "--lr", "1e-3"]
-    refused(2, ["progressive_iter", ">= 0"], *words, "--progressive-iter", "-1")
+    refused(2, ["progressive-iter", ">= 0"], *words, "--progressive-iter", "-1")
 
 
 def test_29_the_rate_runs_on_across_a_switch(train):
@@ -231,11 +241,12 @@ FLAGS = {
     "--caption-dropout": "1", "--noise-offset": "0.5", "--snr-gamma": "1", "--budget": "9%", "--lr": "3e-3", "--adam-beta1": "0.5", "--adam-beta2": "0.5",
     "--eps": "1e-2", "--weight-decay": "0.9", "--decay-to": "base", "--lambda-rank": "9", "--rank-mode": "all", "--rank-layers": "all", "--rank-reduction": "sum",
     "--progressive-iter": "1", "--max-grad-norm": "1e-6", "--include": "attn", "--exclude": "attn", "--seed": "4", "--ema-decay": "0.5", "--caption": "one for all",
-    "--caption-prefix": "tiny style, ", "--resolution": "8", "--crop": "random", "--random-flip": None, "--resize-filter": "bicubic",
+    "--caption-prefix": "tiny style, ", "--resolution": "8", "--random-flip": None, "--resize-filter": "bicubic",
 }  # fmt: skip
 OTHER = {
     "model", "data", "output", "json", "overwrite", "cache", "device", "method", "sample-prompt", "sample-steps", "sample-guidance", "max-skipped-steps", "threshold",
     "force", "image-column", "caption-column", "caption-extension", "missing-caption", "verify-images", "skip-bad-images", "allow-nonfinite",
+    "crop",
 }  # fmt: skip
 
 
@@ -299,6 +310,7 @@ def test_37_flags_of_the_run_act(sara, model, uneven, own_model, tmp_path):
     run("--budget", "5%", "--device", "nowhere", code=2)
     run("--budget", "5%", "--threshold", "1e-3", code=2)
     run("--threshold", "10", code=2)
+    run("--budget", "5%", "--crop", "random", code=2)  # latents are cached: a crop cannot differ between epochs
     _, threshold = run("--threshold", "10", "--force")
     assert metadata(threshold / "adapter.safetensors")["threshold"] == "10.0"
     assert (run("--method", "full")[1] / "weights.safetensors").exists()
@@ -311,7 +323,7 @@ def test_37_flags_of_the_run_act(sara, model, uneven, own_model, tmp_path):
     broken["conv_in.bias"][0] = math.inf
     save_file(broken, own_model / UNET, metadata={"format": "pt"})
     assert "conv_in.bias" in run("--budget", "5%", base=own_model, code=1)[0].stderr
-    assert "skipped" in run("--budget", "5%", "--max-skipped-steps", "1", "--allow-nonfinite", base=own_model, code=5)[0].stderr
+    assert "skipped" in run("--budget", "5%", "--max-skipped-steps", "1", "--allow-nonfinite", "--exclude", "conv_in", base=own_model, code=5)[0].stderr
 
 
 def test_37_flags_of_the_data_act(sara, model, tmp_path):
@@ -340,13 +352,15 @@ def test_37_flags_of_the_data_act(sara, model, tmp_path):
     run("--missing-caption", "skip", code=1)
     assert not same(usual, run("--missing-caption", "empty"))
     Image.effect_noise((16, 16), 90).convert("RGB").save(data / "2.png")
-    (data / "2.png").write_bytes((data / "2.png").read_bytes()[:200])  # a header and no picture
+    damaged = bytearray((data / "2.png").read_bytes())
+    damaged[len(damaged) // 2 : len(damaged) // 2 + 40] = bytes(40)  # the header is good, the picture is not
+    (data / "2.png").write_bytes(damaged)
     run("--caption", "x", code=1)
     assert (run("--caption", "x", "--skip-bad-images") / "skipped.txt").read_text().count("2.png") == 1
     early, late = (sara("train", "--model", model, "--data", data, "--output", tmp_path / f"late{how}", "--budget", "5%", "--caption", "x", "--steps", "1",
                         "--verify-images", how) for how in ("full", "header"))  # fmt: skip
     assert early.returncode != 0 and late.returncode != 0
-    assert "captions" not in early.stderr and "captions" in late.stderr  # the header is good: found when the picture is encoded
+    assert "captions" not in early.stderr and "captions" in late.stderr, (early.stderr, late.stderr)  # found when the picture is encoded
 
 
 def test_38_the_command_line_beats_the_file_and_a_misspelt_key_stops_the_run(train, refused, tmp_path):
