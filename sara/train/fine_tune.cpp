@@ -4,6 +4,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -107,12 +108,15 @@ void write_skipped(const std::string& path, const ImageFolderReport& report) {
   write_file(path, lines);
 }
 
-// What a person needs to find the cause: the last step that was skipped, and each layer's largest weight, which is finite.
+// JSON has no NaN and no infinity: those are written as text.
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(message(value)); }
+
+// What a person needs to find the cause: the last step that was skipped, and each layer's largest weight.
 Json non_finite_report(const TrainingStep& step, const std::vector<Sample>& samples, UNet2DConditionModel& unet) {
   Json files = Json::array(), largest = Json::object();
   for (const int64_t sample : step.samples) files.push_back(samples.at(static_cast<size_t>(sample)).path);
-  for (const auto& item : unet.named_parameters()) largest["unet." + item.key()] = item.value().detach().abs().max().item<double>();
-  return {{"step", step.step}, {"loss", message(step.loss)}, {"gradient_norm", message(step.report.grad_norm)}, {"files", files},
+  for (const auto& item : unet.named_parameters()) largest["unet." + item.key()] = number(item.value().detach().abs().max().item<double>());
+  return {{"step", step.step}, {"loss", number(step.loss)}, {"gradient_norm", number(step.report.grad_norm)}, {"files", files},
           {"timesteps", step.timesteps}, {"largest_weight", largest}};
 }
 

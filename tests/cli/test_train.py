@@ -2,7 +2,6 @@
 """What `sara train` leaves, how it stops, and what it says when it cannot go on."""
 
 import json
-import math
 import os
 import re
 import signal
@@ -195,8 +194,8 @@ def test_training_that_leaves_the_finite_numbers_stops_with_the_last_good_weight
     report = json.loads((tmp_path / "run" / "nan_report.json").read_text())
     assert report["step"] == int(re.search(r"the last one (\d+)", done.stderr).group(1))
     assert len(report["files"]) == len(report["timesteps"]) and all(Path(file).is_file() for file in report["files"])
-    assert all(0 <= timestep < 1000 for timestep in report["timesteps"]) and "nan" in report["loss"] + report["gradient_norm"]
-    assert all(math.isfinite(value) for value in report["largest_weight"].values()) and "unet.conv_in.weight" in report["largest_weight"]
+    assert all(0 <= timestep < 1000 for timestep in report["timesteps"]) and "nan" in (report["loss"], report["gradient_norm"])
+    assert report["largest_weight"]["unet.conv_in.weight"] > 0
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["skipped"] for line in lines[-3:]] == [True] * 3 and not lines[0]["skipped"]
 
