@@ -50,6 +50,7 @@ BenchModel open_model(const BenchVerb& verb) {
 
 void run_bench(const BenchVerb& verb) {
   if (verb.what != "train-step") throw InvalidArgument(message("WHAT: unknown bench (expected train-step, got ", escaped(verb.what), ")"));
+  if (verb.method.adapter_dtype != MethodOptions().adapter_dtype) throw InvalidArgument("--adapter-dtype: has no effect here, nothing is saved. Fix: leave it out");
   auto model = open_model(verb);
   Json result{{"model", model.name}};
   result.update(bench_train_step(std::move(model.unet), model.pixels_a_latent, verb.step, verb.method));

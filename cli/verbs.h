@@ -13,7 +13,9 @@ Command pretrain_command();
 Command bench_command();
 Command generate_command();
 Command merge_command();
+Command extract_command();
 Command inspect_command();
+Command verify_command();
 Command config_command();
 Command doctor_command();
 

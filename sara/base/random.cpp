@@ -7,23 +7,14 @@
 #include "sara/base/hash.h"
 
 namespace sara {
-namespace {
-
-uint64_t mixed(uint64_t x) {  // SplitMix64's finaliser (Steele, Lea, Flood 2014)
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
-
-}  // namespace
 
 uint64_t stream_key(uint64_t seed, std::string_view stream, uint64_t a, uint64_t b) {
   uint64_t key = hash64(stream, seed);
-  key = mixed(key + 0x9e3779b97f4a7c15ULL * (a + 1));
-  return mixed(key + 0xd1b54a32d192ed03ULL * (b + 1));
+  key = mixed_bits(key + 0x9e3779b97f4a7c15ULL * (a + 1));
+  return mixed_bits(key + 0xd1b54a32d192ed03ULL * (b + 1));
 }
 
-uint64_t RandomStream::next() { return mixed(key_ + 0x9e3779b97f4a7c15ULL * ++counter_); }
+uint64_t RandomStream::next() { return random_bits(key_, counter_++); }
 
 uint64_t RandomStream::below(uint64_t limit) {
   const uint64_t rejected = -limit % limit;  // 2^64 mod limit: draws below it would favour small numbers

@@ -16,13 +16,16 @@ void refuse_sparse_options(MethodOptions options) {
   std::vector<std::string> useless;
   if (options.threshold()) useless.push_back("threshold");
   if (options.budget()) useless.push_back("budget");
+  if (options.selection() != defaults.selection()) useless.push_back("selection");
+  if (options.tuned) useless.push_back("tuned");
+  if (options.adapter_dtype != MethodOptions().adapter_dtype) useless.push_back("adapter_dtype");
   if (options.progressive_iter().value_or(0)) useless.push_back("progressive_iter");
   if (options.lambda_rank() != 0 && options.lambda_rank() != defaults.lambda_rank()) useless.push_back("lambda_rank");
   if (options.rank_mode() != defaults.rank_mode()) useless.push_back("rank_mode");
   if (options.rank_layers() != defaults.rank_layers()) useless.push_back("rank_layers");
   if (options.rank_reduction() != defaults.rank_reduction()) useless.push_back("rank_reduction");
   if (options.decay_to() != defaults.decay_to()) useless.push_back("decay_to");
-  if (options.ema_decay()) useless.push_back("ema_decay");
+  if (options.ema_decay) useless.push_back("ema_decay");
   if (!useless.empty())
     throw InvalidArgument(message(first_five(useless), ": no effect with method full, which trains every weight as it is. Fix: leave out, or use method sara"));
 }

@@ -9,12 +9,11 @@
 namespace sara {
 
 // What an optimizer has learned (its values, or averages of them), with its settings as metadata (weights/adapter.h). Checks
-// that frozen weights have not moved. as_values: the trained weights themselves instead of differences.
-Adapter trained_adapter(const AdamW& optimizer, const std::vector<Learned>& learned, bool as_values = false);
+// that frozen weights have X
 
 // SaRA (Alg. 1): trains the weights below a threshold, with a rank loss and progressive reselection; see optim/adamw.h.
-// save() writes an adapter of fp32 deltas (weights/adapter.h). With ema_decay, the deltas and the summary's spectrum are those
-// of the averages (optim/values_ema.h).
+// save() writes an adapter of deltas (weights/adapter.h). Other selections make the ablations of Tab. 2 and the sparse baselines.
+// With ema_decay, the deltas and the summary's spectrum are those of the averages (optim/values_ema.h).
 class SaraMethod : public Method {
  public:
   SaraMethod(const NamedTensors& trainable, MethodOptions options, int64_t total_steps);
@@ -32,6 +31,7 @@ class SaraMethod : public Method {
  private:
   std::vector<Learned> result() const { return ema_ ? ema_->learned() : optimizer_.values().learned(); }
 
+  at::ScalarType adapter_dtype_;
   AdamW optimizer_;
   std::optional<ValuesEma> ema_;
 };

@@ -14,10 +14,22 @@
 namespace sara {
 namespace {
 
+// With another rule than `below` the threshold selects nothing: it is the bound of the reselection and sets the rate.
+void check_bound(const AdamWOptions& options) {
+  if (options.selection() == "below") return;
+  if (options.progressive_iter().value_or(0) > 0 && !options.threshold())
+    throw InvalidArgument(message("progressive_iter: selection ", options.selection(),
+                                  " has no threshold to reselect by. Fix: give a threshold, or progressive_iter 0"));
+  if (options.threshold() && options.progressive_iter().value_or(0) == 0 && options.lr())
+    throw InvalidArgument(message("threshold: no effect with selection ", options.selection(),
+                                  ", no reselection and a learning rate given. Fix: leave it out, or give progressive_iter"));
+}
+
 Selection selection_for(const std::vector<ParameterGroup>& groups, const NamedTensors& parameters, AdamWOptions& options) {
   check_options(options);
+  check_bound(options);
   Selection selection = select(in_scope(parameters, options.include(), options.exclude()),
-                               {options.threshold(), options.budget(), options.force()});
+                               {options.threshold(), options.budget(), options.force(), options.selection(), static_cast<uint64_t>(options.seed()), options.tuned_weights()});
   std::map<std::string, size_t> group_of;
   for (size_t group = 0; group < groups.size(); ++group)
     for (const auto& [name, tensor] : groups[group].parameters) group_of[name] = group;

@@ -8,6 +8,8 @@
 namespace sara {
 
 double lr_for_threshold(double threshold) {
+  if (std::isinf(threshold))
+    throw InvalidArgument("lr: the rule 1e-3 exp(-350 threshold) has no threshold with this selection. Fix: give a learning rate, or a threshold beside the budget");
   const double lr = 1e-3 * std::exp(-350 * threshold);
   if (!(lr >= 1e-5))
     throw InvalidArgument(message("lr: the rule 1e-3 exp(-350 threshold) is not fitted for threshold ", threshold,

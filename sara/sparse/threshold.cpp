@@ -1,50 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/sparse/threshold.h"
 
-#include <ATen/Parallel.h>
-
+#include <bit>
+#include <cctype>
 #include <cmath>
 #include <limits>
 
 #include "sara/base/error.h"
-#include "sara/sparse/magnitude.h"
+#include "sara/sparse/ranking.h"
 
 namespace sara {
-namespace {
-
-using Histogram = std::vector<int64_t>;
-constexpr int kLowBits = 15;  // 31 bits of magnitude = 16 counted first, then 15 inside one bucket
-
-// Histogram of bucket_of(bits) over all weights; weights with a negative bucket are not counted.
-template <class BucketOf>
-Histogram histogram(const NamedTensors& tensors, size_t buckets, BucketOf bucket_of) {
-  std::vector<Histogram> local(at::get_num_threads());
-  for (const auto& [name, tensor] : tensors) {
-    with_elements(flat_on_cpu(tensor), [&](const auto* data, int64_t count) {
-      at::parallel_for(0, count, 1 << 16, [&](int64_t begin, int64_t end) {
-        Histogram& mine = local[at::get_thread_num()];
-        mine.resize(buckets);
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t bucket = bucket_of(magnitude_bits(static_cast<float>(data[i])));
-          if (bucket >= 0) ++mine[bucket];
-        }
-      });
-    });
-  }
-  Histogram sum(buckets);
-  for (const auto& mine : local)
-    for (size_t i = 0; i < mine.size(); ++i) sum[i] += mine[i];
-  return sum;
-}
-
-// The bucket that holds the `rank`-th item (from 1); `rank` becomes the rank inside it.
-int64_t bucket_with(const Histogram& counts, int64_t& rank) {
-  int64_t bucket = 0;
-  while (rank > counts[bucket]) rank -= counts[bucket++];
-  return bucket;
-}
-
-}  // namespace
 
 int64_t parse_budget(const std::string& budget, int64_t total) {
   const auto refuse = [&](const std::string& why) {
@@ -73,17 +38,11 @@ int64_t parse_budget(const std::string& budget, int64_t total) {
 }
 
 double threshold_for_count(const NamedTensors& tensors, int64_t count) {
-  int64_t rank = count;
-  const int64_t high = bucket_with(histogram(tensors, size_t{1} << 16, [](uint32_t bits) { return int64_t{bits >> kLowBits}; }), rank);
-  const Histogram inside = histogram(tensors, size_t{1} << kLowBits, [high](uint32_t bits) {
-    return bits >> kLowBits == high ? int64_t{bits & ((1u << kLowBits) - 1)} : int64_t{-1};
-  });
-  const int64_t low = bucket_with(inside, rank);
-
-  // Of the `ties` weights at this magnitude `rank` are wanted; taking all misses by ties - rank, none by rank.
-  const float magnitude = std::bit_cast<float>(static_cast<uint32_t>(high << kLowBits | low));
-  const int64_t ties = inside[low], below = count - rank;
-  const bool take = below == 0 || ties - rank <= rank;
+  // Of the ties at this magnitude `wanted` are asked for; taking all misses by ties - wanted, none by wanted.
+  const RankBound bound = rank_bound(tensors, smallest_first(), count);
+  const auto magnitude = std::bit_cast<float>(bound.rank);
+  const int64_t wanted = count - bound.lower;
+  const bool take = bound.lower == 0 || bound.ties - wanted <= wanted;
   return take ? std::nextafter(magnitude, std::numeric_limits<float>::infinity()) : magnitude;
 }
 

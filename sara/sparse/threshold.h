@@ -14,7 +14,7 @@ int64_t parse_budget(const std::string& budget, int64_t total);
 // The threshold whose mask { |p| < threshold } comes nearest to `count` weights (Sec. 4.1; 0 < count <= weights).
 // Weights of equal magnitude go together: all in or all out, so that the mask is exactly what the threshold says;
 // at equal distance, and when nothing else would be left, they are in. The result is an fp32 number.
-// Two histogram passes over the bits of |p|, no sort and no copy of the model; the same at every thread count.
+// Two histogram passes over the bits of |p| (sparse/ranking.h), no sort and no copy of the model; the same at every thread count.
 double threshold_for_count(const NamedTensors& tensors, int64_t count);
 
 }  // namespace sara

@@ -5,6 +5,7 @@
 #include "sara/files/json.h"
 #include "sara/sparse/gaps.h"
 #include "sara/sparse/gather_scatter.h"
+#include "sara/weights/precision.h"
 #include "sara/weights/rounding.h"
 #include "sara/weights/tensor_file.h"
 
@@ -53,6 +54,13 @@ AdapterTensor read_adapter_tensor(const SafetensorsReader& reader, const std::st
 
 }  // namespace
 
+torch::Tensor in_dtype(const torch::Tensor& numbers, at::ScalarType dtype, const std::string& key) {
+  torch::Tensor out = numbers.to(torch::kCPU, dtype, /*non_blocking=*/false, /*copy=*/true);
+  if (dtype != torch::kFloat && !out.isfinite().all().item<bool>())
+    throw InvalidArgument(message("adapter_dtype: numbers of ", escaped(key), " leave the range of ", precision_name(dtype), ". Fix: use bf16 or fp32"));
+  return out;
+}
+
 int64_t Adapter::count() const {
   int64_t count = 0;
   for (const auto& [key, tensor] : tensors) count += tensor.indices.numel();
@@ -65,7 +73,7 @@ Adapter make_adapter(const std::vector<Learned>& learned, const std::map<std::st
   Json hashes = Json::object();
   for (const Learned& item : learned) {
     const torch::Tensor data = as_values ? item.values : deltas(item);
-    out.tensors[item.name] = {item.indices.cpu(), data.to(torch::kCPU, dtype, false, /*copy=*/true), as_values};
+    out.tensors[item.name] = {item.indices.cpu(), in_dtype(data, dtype, item.name), as_values};
     hashes[item.name] = base_hashes.at(item.name);
   }
   out.metadata["base_hash"] = hashes.dump();

@@ -14,7 +14,7 @@ namespace sara {
 //   or <key>.value: the trained weights themselves; restores fp32 weights bit for bit on their own base
 // with <key> = component.path ("unet.conv_in.weight"), and in its metadata
 //   format "sara-adapter", version "1", base_hash (JSON: key -> XXH3-128 of the base tensor's bytes), family, base_model,
-//   threshold, selected, lambda_rank, progressive_iter, lr, steps, seed, prompt_prefix, library_version, config.
+//   selection, threshold, selected, lambda_rank, progressive_iter, lr, steps, seed, prompt_prefix, library_version, config.
 struct AdapterTensor {
   torch::Tensor indices;  // [n] int32 or int64, sorted, CPU
   torch::Tensor data;     // [n] fp32, bf16 or fp16, CPU
@@ -39,6 +39,10 @@ void save_adapter(const std::string& path, const Adapter& adapter);  // atomic; 
 // Throws BadFile: another format or version, unknown or incomplete tensors, wrong types, indices that end badly or do not
 // match the data, data that is NaN or infinite.
 Adapter load_adapter(const std::string& path);
+
+// Numbers of an adapter in another type, each rounded to nearest. Throws InvalidArgument naming `key` when one leaves the type's
+// range.
+torch::Tensor in_dtype(const torch::Tensor& numbers, at::ScalarType dtype, const std::string& key);
 
 // The base hashes written in an adapter: key -> hex. Throws BadFile when there are none or they are not understood.
 std::map<std::string, std::string> base_hashes_of(const Adapter& adapter);

@@ -54,6 +54,24 @@ void AppliedAdapters::check(const Adapter& adapter, bool force) const {
   }
 }
 
+// A weight that one adapter holds, and no other touches, is at scale 1 that weight itself: not base + (value - base), which misses
+// a value very much smaller than its base, and the sign of a zero.
+void AppliedAdapters::restore_values_(const torch::Tensor& result, const std::string& key, const torch::Tensor& indices,
+                                      const std::vector<Scaled>& adapters) {
+  torch::Tensor touched = torch::zeros({indices.numel()}, torch::kInt);
+  std::vector<const AdapterTensor*> whole;
+  for (const auto& [adapter, scale] : adapters) {
+    const auto found = adapter.tensors.find(key);
+    if (found == adapter.tensors.end() || scale == 0) continue;
+    touched.index_add_(0, positions_in(indices, found->second.indices), torch::ones({found->second.indices.numel()}, torch::kInt));
+    if (found->second.is_value && scale == 1) whole.push_back(&found->second);
+  }
+  for (const AdapterTensor* tensor : whole) {
+    const torch::Tensor where = positions_in(indices, tensor->indices), alone = touched.index_select(0, where).eq(1);
+    result.index_copy_(0, where.masked_select(alone), tensor->data.to(result.scalar_type()).masked_select(alone));
+  }
+}
+
 size_t AppliedAdapters::add(Adapter adapter, double scale, bool force) {
   require_finite(scale);
   check(adapter, force);
@@ -106,6 +124,7 @@ void AppliedAdapters::write(std::vector<Scaled> adapters, TouchedMap touched) {
     }
     const auto dtype = model_.at(key).scalar_type();
     const torch::Tensor result = rounded_once(torch::where(change.eq(0), base, base + change), dtype);
+    restore_values_(result, key, kept.indices, adapters);
     if (!result.isfinite().all().item<bool>())
       throw InvalidArgument(message("scale: weights of ", escaped(key), " overflow ", toString(dtype), ". Fix: use smaller scales"));
     results[key] = result;

@@ -7,7 +7,7 @@ namespace sara {
 
 // Adapters on a model: P = P0 + sum_k scale_k dP_k (App. F, G; Eq. 10, 11), each weight computed in fp64 from the kept
 // base and rounded once to its own dtype. Masks may differ and overlap; scales are any real numbers. Where the sum of
-// the differences is 0 the base bits stand, so scale 0 and remove() give the base back bit for bit: never by
+// the differences is 0 the base bits stand, and a weight that an adapter holds as value and no other touches is at scale 1 that value, so scale 0 and remove() give the base back bit for bit: never by
 // subtraction, but from base values kept at the union of the masks.
 class AppliedAdapters {
  public:
@@ -33,6 +33,7 @@ class AppliedAdapters {
   using TouchedMap = std::map<std::string, Touched>;
 
   void check(const Adapter& adapter, bool force) const;
+  static void restore_values_(const torch::Tensor& result, const std::string& key, const torch::Tensor& indices, const std::vector<Scaled>& adapters);
   void write(std::vector<Scaled> adapters, TouchedMap touched);
 
   std::map<std::string, torch::Tensor> model_;

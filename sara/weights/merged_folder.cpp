@@ -11,6 +11,7 @@
 #include "sara/files/json.h"
 #include "sara/weights/adapter_base.h"
 #include "sara/weights/applied_adapters.h"
+#include "sara/weights/model_tensors.h"
 #include "sara/weights/shards.h"
 #include "sara/weights/tensor_file.h"
 
@@ -20,28 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 
 using Changes = std::map<std::string, std::map<std::string, torch::Tensor>>;  // component -> tensor -> new weights
-
-std::pair<std::string, std::string> split_key(const std::string& key) {
-  const auto dot = key.find('.');
-  return {key.substr(0, dot), dot == std::string::npos ? "" : key.substr(dot + 1)};
-}
-
-// The base's tensors that the adapters touch, as stored, by the adapters' keys.
-NamedTensors touched_tensors(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters) {
-  std::map<std::string, std::set<std::string>> wanted;
-  for (const auto& [adapter, scale] : adapters) {
-    for (const auto& [key, tensor] : adapter.tensors) wanted[split_key(key).first].insert(split_key(key).second);
-  }
-  NamedTensors tensors;
-  for (const auto& [component, names] : wanted) {
-    if (!model.index().contains(component) || !fs::is_directory(model.component_path(component))) continue;  // reported as "not in the model"
-    const WeightFiles files(model.component_path(component));
-    for (const auto& [reader, info] : files.entries()) {
-      if (names.count(info->name)) tensors.emplace_back(component + "." + info->name, read_tensor(*reader, *info));
-    }
-  }
-  return tensors;
-}
 
 bool holds_weights(const fs::path& file) {
   static const std::set<std::string> kKinds = {".safetensors", ".bin", ".ckpt", ".pt", ".msgpack", ".onnx", ".h5"};
@@ -146,7 +125,7 @@ MergeReport write_merged_folder(const ModelFolder& model, const std::vector<Scal
   require_apart(model.path(), output);
   AtomicFolder folder(output, overwrite);
   require_space(model.path(), folder.temporary());
-  const auto tensors = touched_tensors(model, adapters);
+  const auto tensors = model_tensors(model, keys_of(adapters));
   if (!force) {
     for (const auto& [adapter, scale] : adapters) require_base(adapter, tensors, model.family());
   }

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
+
+#include "cli/output.h"
+#include "cli/verbs.h"
+#include "sara/base/error.h"
+#include "sara/samplers/scheduler_config.h"
+#include "sara/tokenizers/clip.h"
+#include "sara/weights/adapter_base.h"
+#include "sara/weights/model_tensors.h"
+#include "sara/weights/precision.h"
+#include "sara/weights/tensor_file.h"
+
+namespace sara::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct VerifyVerb {
+  std::string path;
+  struct Options {
+    std::optional<std::string> model;
+    bool json = false;
+    template <class V>
+    void visit(V&& v) {
+      v("model", model, "Model folder an adapter must have been made for: its family, tensors and base hashes are compared");
+      v("json", json, "Print one JSON object");
+    }
+  } options;
+};
+
+// What was checked, in order; whatever fails throws.
+using Checks = std::vector<std::string>;
+
+void require_hashes(const Adapter& adapter) {
+  const auto hashes = base_hashes_of(adapter);
+  for (const auto& [key, tensor] : adapter.tensors) {
+    const auto found = hashes.find(key);
+    const bool good = found != hashes.end() && found->second.size() == 32 && found->second.find_first_not_of("0123456789abcdef") == std::string::npos;
+    if (!good)
+      throw BadFile(adapter.source, message("base hash of ", escaped(key), " (expected 32 hexadecimal digits, got ",
+                                            found == hashes.end() ? "none" : escaped(found->second), "). Fix: save the adapter again"));
+  }
+}
+
+Checks verify_adapter(const std::string& path, const std::optional<std::string>& base) {
+  const Adapter adapter = load_adapter(path);
+  if (adapter.tensors.empty()) throw BadFile(path, "holds no tensors. Fix: train or extract it again");
+  Checks checks{message("container: header, types, sizes and offsets of ", fs::file_size(path), " bytes"), "format: sara-adapter, version 1",
+                message("tensors: ", adapter.tensors.size(), " with ", adapter.count(), " weights, indices increasing, as many as data, all finite")};
+  require_hashes(adapter);
+  checks.push_back(message("base hashes: one for each tensor; precision ", precision_name(training_dtype(adapter))));
+  if (!base) return checks;
+  const ModelFolder model(*base);
+  require_base(adapter, model_tensors(model, keys_of({{adapter, 1.0}})), model.family());
+  checks.push_back(message("base ", model.name(), ": family ", model.family(), ", all tensors there and large enough, ", adapter.tensors.size(), " base hashes equal"));
+  return checks;
+}
+
+Checks verify_model(const std::string& path) {
+  const ModelFolder model(path);
+  Checks checks{"model_index.json: pipeline and components"};
+  const auto add = [&](const char* component, const torch::nn::Module& module) {
+    int64_t weights = 0, tensors = 0;
+    for (const auto& parameter : module.parameters()) weights += parameter.numel(), ++tensors;
+    checks.push_back(message(component, ": config, ", tensors, " tensors by name, shape and type, ", weights, " weights, all finite"));
+  };
+  add("unet", *model.load_unet(torch::kFloat));
+  add("vae", *model.load_vae(torch::kFloat));
+  add("text_encoder", *model.load_text_encoder(torch::kFloat));
+  const ClipTokenizer tokenizer(model.tokenizer_path());
+  checks.push_back("tokenizer: vocabulary and merges");
+  SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json");
+  checks.push_back("scheduler: config");
+  return checks;
+}
+
+Checks verify_weights(const SafetensorsReader& reader) {
+  for (const auto& info : reader.tensors()) {
+    const torch::Tensor tensor = read_tensor(reader, info);
+    if (tensor.is_floating_point() && !tensor.to(torch::kFloat).isfinite().all().item<bool>())
+      throw BadFile(reader.path(), message("tensor ", escaped(info.name), " holds NaN or Inf values. Fix: use an undamaged file"));
+  }
+  return {message("container: header, types, sizes and offsets of ", fs::file_size(reader.path()), " bytes"),
+          message("tensors: ", reader.tensors().size(), ", all finite")};
+}
+
+std::pair<std::string, Checks> verified(const VerifyVerb& verb) {
+  std::error_code failure;
+  if (!fs::exists(verb.path, failure)) throw BadFile(verb.path, "no such file or folder");
+  if (!fs::is_directory(verb.path, failure)) {
+    const SafetensorsReader reader(verb.path);
+    const auto format = reader.metadata().find("format");
+    if (format != reader.metadata().end() && format->second == "sara-adapter") return {"adapter", verify_adapter(verb.path, verb.options.model)};
+    if (!verb.options.model) return {"weights", verify_weights(reader)};
+  }
+  if (verb.options.model) throw InvalidArgument(message("--model: is for adapters, and ", escaped(verb.path), " is none. Fix: leave it out"));
+  return {"model", verify_model(verb.path)};
+}
+
+}  // namespace
+
+Command verify_command() {
+  auto verb = std::make_shared<VerifyVerb>();
+  Command command("verify", "Check all of an adapter, a model folder or a weight file, and an adapter against its base");
+  command.example("sara verify run/adapter.safetensors --model stable-diffusion-v1-5")
+      .example("sara verify models/mini-sd")
+      .positional("PATH", verb->path, "adapter, model folder or .safetensors file")
+      .add(verb->options)
+      .on_run([verb](const Command&) {
+        const auto [kind, checks] = verified(*verb);
+        if (verb->options.json) return print(Json{{"path", verb->path}, {"kind", kind}, {"checks", checks}}.dump(2) + "\n");
+        for (const auto& check : checks) print("ok  " + check + "\n");
+      });
+  return command;
+}
+
+}  // namespace sara::cli
