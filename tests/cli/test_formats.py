@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/formats.md: its bytes and its numpy reader are run as they stand there."""
 
+import pathlib
 import re
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from conftest import TESTS
-
 UNET = "unet/diffusion_pytorch_model.safetensors"
-DOCUMENT = (TESTS.parent / "docs" / "formats.md").read_text()
+DOCUMENT = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,9 @@ TEST(SelectionRules, MasksAreTheSameAtEveryThreadCountInEveryType) {
       EXPECT_TRUE(got[0] == got[1] && got[0] == got[2]) << rule << " " << dtype;
       int64_t count = 0;
       for (const auto& part : got[0]) count += static_cast<int64_t>(part.size());
-      if (rule != "below") EXPECT_EQ(count, 12345) << rule;
+      if (rule != "below") {
+        EXPECT_EQ(count, 12345) << rule;
+      }
     }
   }
   at::set_num_threads(before);
