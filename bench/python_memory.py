@@ -49,7 +49,9 @@ class Ours:
 class Gathered:
     def __init__(self, unet, budget):
         self.parameters = list(unet.parameters())
-        threshold = torch.cat([p.detach().abs().flatten()[:: max(1, p.numel() // 2000)] for p in self.parameters]).quantile(budget / sum(p.numel() for p in self.parameters))
+        total = sum(p.numel() for p in self.parameters)
+        sample = torch.cat([p.detach().flatten()[:: max(1, total // 2_000_000)].abs() for p in self.parameters])
+        threshold = sample.quantile(budget / total)
         self.masks = [p.detach().abs() < threshold for p in self.parameters]
         self.values = [torch.nn.Parameter(p.detach()[m]) for p, m in zip(self.parameters, self.masks)]
         self.optimizer = torch.optim.AdamW(self.values, lr=1e-3)
