@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adapters on any module: save, load, apply at any scale, remove."""
 
+from __future__ import annotations
+
 import os
 import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from sara import _core
 from sara.parameters import denoiser_of, family_of, named_parameters
 
+if TYPE_CHECKING:
+    from sara.optim import AdamW
+
 _applied = weakref.WeakKeyDictionary()  # module -> (its parameters when the first adapter came, AppliedAdapters)
 
 
-def load(path):
+def load(path: str | os.PathLike) -> _core.Adapter:
     """Reads an adapter file (docs/formats.md).
 
     Returns a sara.Adapter: `tensors` is a dict from parameter path to .indices [n] (int32 or int64, sorted flat positions), .data [n]
@@ -22,7 +29,7 @@ def load(path):
     return _core.load_adapter(os.fspath(path))
 
 
-def save(source, path, metadata=None):
+def save(source: _core.Adapter | AdamW, path: str | os.PathLike, metadata: Mapping[str, object] | None = None) -> None:
     """Writes an adapter file, atomically. source: a sara.Adapter, or a sara.AdamW for what it has learned so far.
 
     metadata: dict of texts, added to what the source says itself. Raises IoError (an OSError).
@@ -38,7 +45,7 @@ def save(source, path, metadata=None):
     _core.save_adapter(os.fspath(path), source)
 
 
-def apply(model_or_pipeline, path_or_adapter, scale=1.0, force=False):
+def apply(model_or_pipeline: object, path_or_adapter: str | os.PathLike | _core.Adapter, scale: float = 1.0, force: bool = False) -> None:
     """Adds an adapter to a model, P = P0 + sum_k scale_k dP_k (App. F, G, Eq. 10, 11), in place.
 
     model_or_pipeline: the module it was trained on, or a diffusers pipeline (its unet is meant). path_or_adapter: a file or a
@@ -60,7 +67,7 @@ def apply(model_or_pipeline, path_or_adapter, scale=1.0, force=False):
     _applied[module] = (named, adapters)
 
 
-def remove(model_or_pipeline):
+def remove(model_or_pipeline: object) -> None:
     """Takes all adapters off: the model is the base again, bit for bit. Nothing happens when there are none."""
     _, adapters = _applied.pop(denoiser_of(model_or_pipeline), (None, None))
     if adapters is not None:

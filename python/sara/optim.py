@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """SaRA as a torch.optim.Optimizer."""
 
+from __future__ import annotations
+
 import os
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -64,27 +67,28 @@ class AdamW(torch.optim.Optimizer):
 
     def __init__(
         self,
-        model,
-        threshold=None,
+        model: torch.nn.Module | Iterable[tuple[str, torch.Tensor]] | Sequence[dict],
+        threshold: float | None = None,
         *,
-        budget=None,
-        lr=None,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=1e-2,
-        decay_to="zero",
-        lambda_rank=5e-3,
-        rank_mode=_DEFAULTS["rank_mode"],
-        rank_layers="linear",
-        rank_reduction="mean",
-        progressive_iter=0,
-        max_grad_norm=None,
-        include=None,
-        exclude=None,
-        seed=0,
-        force=False,
-    ):
+        budget: int | str | None = None,
+        lr: float | None = None,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        decay_to: Literal["zero", "base"] = "zero",
+        lambda_rank: float = 5e-3,
+        rank_mode: Literal["one", "all"] = _DEFAULTS["rank_mode"],
+        rank_layers: Literal["linear", "all"] = "linear",
+        rank_reduction: Literal["mean", "sum"] = "mean",
+        progressive_iter: int = 0,
+        max_grad_norm: float | None = None,
+        include: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        seed: int = 0,
+        force: bool = False,
+    ) -> None:
         self._core = None
+        self._identity = id(self)
         _require_one_process()
         scope = scope_of(model)
         for _, settings in scope.groups:
@@ -121,7 +125,7 @@ class AdamW(torch.optim.Optimizer):
         self._core = _core.AdamW([(named, settings.get("lr"), settings.get("weight_decay")) for named, settings in scope.groups], options)
         tensors = {name: parameter for named, _ in scope.groups for name, parameter in named}
         self._homes = [(name, *scope.owners[name], tensors[name]) for name in self._core.trained_names() if name in scope.owners]
-        self.report = None
+        self.report: StepReport | None = None
         try:
             if lr is None:
                 rates = [settings.get("lr") for _, settings in scope.groups]
@@ -135,12 +139,12 @@ class AdamW(torch.optim.Optimizer):
 
     # The optimizer interface.
 
-    def add_param_group(self, param_group):
+    def add_param_group(self, param_group: dict) -> None:
         if getattr(self, "_complete", False):
             raise _core.InvalidArgument("add_param_group: the selection is over all groups together. Fix: give every group to sara.AdamW when it is made")
         super().add_param_group(param_group)
 
-    def step(self, closure=None):
+    def step(self, closure: Callable[[], object] | None = None):
         """One step of Alg. 1 on the gradient gathered since zero_grad(); sets `report`. A gradient with NaN or infinite
         entries changes nothing. Raises ValueError, with nothing changed, when a weight was moved, replaced or got another hook.
 
@@ -161,15 +165,15 @@ class AdamW(torch.optim.Optimizer):
         self.report = StepReport(**core.step(steps))
         return loss
 
-    def zero_grad(self, set_to_none=True):
+    def zero_grad(self, set_to_none: bool = True) -> None:
         """Clears the compact gradient. The buffer stays, whatever set_to_none says. (model.zero_grad() does not reach it.)"""
         self._open().zero_grad()
 
-    def parameters(self):
+    def parameters(self) -> list[torch.Tensor]:
         """The compact parameters, one a group: for clip_grad_norm_ and the like."""
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
         """All that is needed to go on bit for bit: values, moments, counts, and after a reselection what is still active and what
         the others learned. Tensors and plain objects only, so torch.load(weights_only=True) reads it back. The tensors are the
         live ones, not copies, as in torch.optim.
@@ -185,7 +189,7 @@ class AdamW(torch.optim.Optimizer):
         saved = [{**{key: value for key, value in group.items() if key != "params"}, "params": [index]} for index, group in enumerate(self.param_groups)]
         return {"state": groups, "param_groups": saved, "sara": state}
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: Mapping) -> None:
         """Goes on from what state_dict() gave, on an optimizer made with the same options over the same base; writes the model's trained
         weights too. Raises ValueError, with nothing changed, for another base, threshold, number of groups or size.
         """
@@ -205,7 +209,7 @@ class AdamW(torch.optim.Optimizer):
 
     # What was learned.
 
-    def adapter(self, metadata=None, *, as_values=False):
+    def adapter(self, metadata: Mapping[str, object] | None = None, *, as_values: bool = False) -> _core.Adapter:
         """What was learned so far as a sara.Adapter. metadata: dict of texts, added to the run's own.
 
         as_values: hold the trained weights instead of differences to the base; restores float32 weights bit for bit on their own base.
@@ -219,40 +223,40 @@ class AdamW(torch.optim.Optimizer):
         adapter.metadata = {**adapter.metadata, **{key: str(value) for key, value in about.items() if value is not None}}
         return adapter
 
-    def save(self, path, metadata=None, *, as_values=False):
+    def save(self, path: str | os.PathLike, metadata: Mapping[str, object] | None = None, *, as_values: bool = False) -> None:
         """Writes what was learned so far to an adapter file (.safetensors), atomically; see adapter()."""
         _core.save_adapter(os.fspath(path), self.adapter(metadata, as_values=as_values))
 
     @property
-    def threshold(self):
+    def threshold(self) -> float:
         """The threshold given, or that of the budget."""
         return self._open().threshold
 
     @property
-    def selected(self):
+    def selected(self) -> int:
         """Weights in the first mask: the budget reached."""
         return self._open().selected
 
     @property
-    def active(self):
+    def active(self) -> int:
         """Weights trained now: all selected ones until a reselection."""
         return self._open().active
 
     @property
-    def total(self):
+    def total(self) -> int:
         """Weights in scope."""
         return self._open().total
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """Steps taken."""
         return self._open().steps
 
-    def held_bytes(self):
+    def held_bytes(self) -> dict[str, int]:
         """Bytes held for the selected weights: {"index": positions, "state": values, gradient and both moments, "base": original numbers}."""
         return self._open().held_bytes()
 
-    def close(self):
+    def close(self) -> None:
         """Takes the gradient hooks off the model and gives its parameters their requires_grad back. The trained weights stay."""
         if self._core is None:
             return
@@ -261,7 +265,8 @@ class AdamW(torch.optim.Optimizer):
             parameter.requires_grad_(flag)
 
     def __del__(self):
-        if getattr(self, "_core", None) is not None:
+        # A wrapper that took over this object's attributes (Lightning's does) is not this object.
+        if getattr(self, "_core", None) is not None and self._identity == id(self):
             self.close()
 
     def _open(self):

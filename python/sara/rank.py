@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The nuclear norm of a matrix and its subgradient: the rank loss of one parameter."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import torch
 
 from sara import _core
 
 
-def nuclear_norm(matrix):
+def nuclear_norm(matrix: torch.Tensor | tuple[torch.Tensor, torch.Tensor, Sequence[int]]) -> tuple[float, torch.Tensor]:
     """||A||_* and its subgradient U V^T (Sec. 4.2, Eq. 4-6).
 
     matrix: a tensor [out, in] (a convolution [o, i, kh, kw] counts as [o, i kh kw]), or (values [n], indices [n], shape): a matrix

@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which weights a threshold or a budget selects."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+
 from sara import _core
 from sara.parameters import scope_of
 
@@ -15,7 +21,15 @@ def patterns(given):
     return [] if given is None else [given] if isinstance(given, str) else list(given)
 
 
-def mask(model, threshold=None, *, budget=None, include=None, exclude=None, force=False):
+def mask(
+    model: torch.nn.Module | Iterable[tuple[str, torch.Tensor]] | Sequence[dict],
+    threshold: float | None = None,
+    *,
+    budget: int | str | None = None,
+    include: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+    force: bool = False,
+) -> dict[str, torch.Tensor]:
     """The selected positions, { |p| < threshold } (Sec. 3, 4.1, Eq. 1-3), without training anything.
 
     model: as for sara.AdamW. threshold: strict bound on |p| (2e-3 when no budget is given); or budget: a count (50_000_000,

@@ -298,6 +298,20 @@ def test_close_takes_the_hooks_off_and_gives_the_flags_back():
     sara.AdamW(network, **PLAIN)
 
 
+def test_a_wrapper_that_shares_its_attributes_does_not_close_it():
+    """Lightning's optimizer is made like this."""
+    network = small_network()
+    optimizer = sara.AdamW(network, **PLAIN)
+    wrapper = object.__new__(type("Wrapped", (sara.AdamW,), {}))
+    wrapper.__dict__ = dict(optimizer.__dict__)
+    del wrapper
+    gc.collect()
+    assert not network[1].weight.requires_grad
+    loss_of(network, 0).backward()
+    optimizer.step()
+    assert optimizer.steps == 1 and optimizer.report.grad_norm > 0
+
+
 def test_gradient_checkpointing_gives_the_same_step():
     def run(checkpointed):
         network = small_network()
