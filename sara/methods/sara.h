@@ -9,7 +9,8 @@
 namespace sara {
 
 // What an optimizer has learned (its values, or averages of them), with its settings as metadata (weights/adapter.h). Checks
-// that frozen weights have X
+// that frozen weights have not moved. as_values: the trained weights themselves instead of differences; dtype: of the data.
+Adapter trained_adapter(const AdamW& optimizer, const std::vector<Learned>& learned, bool as_values = false, at::ScalarType dtype = torch::kFloat);
 
 // SaRA (Alg. 1): trains the weights below a threshold, with a rank loss and progressive reselection; see optim/adamw.h.
 // save() writes an adapter of deltas (weights/adapter.h). Other selections make the ablations of Tab. 2 and the sparse baselines.
