@@ -6,7 +6,7 @@
 Random weights, 256 px, batch 1, fp32, 50 M selected, two steps; each side in its own process. The peers keep every dense gradient of a
 backward pass and one boolean mask a tensor; "gathered" then trains compact values by torch.optim.AdamW (the lean way to do it
 without hooks), "dense" runs torch.optim.AdamW over whole tensors with masked gradients. Prints one JSON object a side: peak
-resident memory, gradient bytes alive after backward, seconds of the second step.
+resident memory, gradient bytes alive after backward, seconds of the last step.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import time
 
 import torch
 
-SIZES = {"full": dict(blocks=(320, 640, 1280, 1280), latents=32, budget=50_000_000), "small": dict(blocks=(64, 128), latents=16, budget=500_000)}
+SIZES = {"full": dict(blocks=(320, 640, 1280, 1280), latents=32, budget=50_000_000, steps=2), "small": dict(blocks=(64, 128), latents=16, budget=500_000, steps=1)}
 
 
 def unet_of(blocks):
@@ -91,7 +91,7 @@ def run(side, size):
     training = {"sara": Ours, "gathered": Gathered, "dense": Dense}[side](unet, size["budget"])
     x = torch.randn(1, 4, size["latents"], size["latents"])
     text = torch.randn(1, 77, 768)
-    for _ in range(2):
+    for _ in range(size["steps"]):
         start = time.perf_counter()
         torch.nn.functional.mse_loss(unet(x, torch.tensor([500]), text).sample, torch.randn_like(x)).backward()
         alive = sum(p.grad.nbytes for p in unet.parameters() if p.grad is not None)

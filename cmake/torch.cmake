@@ -42,6 +42,7 @@ if(NOT SARA_PYTHON_MODULE)
   message(STATUS "the Python package is not built (it needs torch's Python library and Python's headers)")
 else()
   set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+  set(CMAKE_CXX_COMPILE_OPTIONS_PIE ${CMAKE_CXX_COMPILE_OPTIONS_PIC})  # programs too: with -fPIE the header would not fit them
   add_compile_options(-fno-semantic-interposition)
 endif()
 
