@@ -18,7 +18,7 @@ import time
 
 import torch
 
-SIZES = {"full": dict(blocks=(320, 640, 1280, 1280), latents=32, budget=50_000_000, steps=2), "small": dict(blocks=(64, 128), latents=16, budget=500_000, steps=1)}
+SIZES = {"full": dict(blocks=(320, 640, 1280, 1280), latents=32, budget=50_000_000, steps=2), "small": dict(blocks=(192, 384), latents=8, budget=2_000_000, steps=1)}
 
 
 def unet_of(blocks):
@@ -104,7 +104,7 @@ def run(side, size):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", action="store_true", help="a UNet of a few million weights")
+    parser.add_argument("--small", action="store_true", help="a UNet of 40 million weights")
     parser.add_argument("--peer", choices=["gathered", "dense"], default="gathered")
     parser.add_argument("--side", choices=["sara", "gathered", "dense"], help="run one side in this process")
     arguments = parser.parse_args()
