@@ -18,7 +18,7 @@ from sara._build_info import version as __version__
 if ".".join(torch.__version__.split("+")[0].split(".")[:2]) != _built_for:
     raise ImportError(
         f"sara was built for torch {_built_for}, but torch {torch.__version__} is installed. "
-        "Fix: pip install --force-reinstall --no-deps sara (it builds against the torch that is there)"
+        "Fix: run pip install . in sara's source again (it builds against the torch that is there)"
     )
 
 from sara._core import (  # noqa: E402  (needs torch's libraries in the process)
