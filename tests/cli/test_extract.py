@@ -107,7 +107,7 @@ def replaced(name, tensor_of):
 @pytest.mark.parametrize(
     "change, phrases",
     [
-        (without("conv_in.bias"), ["does not match", "1 missing: conv_in.bias"]),
+        (without("conv_in.bias"), ["does not match", "1 missing: unet.conv_in.bias"]),
         (replaced("conv_in.bias", lambda t: t[:5].clone()), ["of another shape", "conv_in.bias", "16", "5"]),
         (replaced("conv_in.bias", lambda t: t.half()), ["of another type", "conv_in.bias", "F32", "F16"]),
         (replaced("conv_in.bias", lambda t: t * float("nan")), ["conv_in.bias", "NaN"]),
