@@ -14,7 +14,8 @@ namespace sara {
 //   or <key>.value: the trained weights themselves; restores fp32 weights bit for bit on their own base
 // with <key> = component.path ("unet.conv_in.weight"), and in its metadata
 //   format "sara-adapter", version "1", base_hash (JSON: key -> XXH3-128 of the base tensor's bytes), family, base_model,
-//   selection, threshold, selected, lambda_rank, progressive_iter, lr, steps, seed, prompt_prefix, library_version, config.
+//   selection, threshold, selected, lambda_rank, progressive_iter, ema_updates (with ema_decay), lr, steps, seed, prompt_prefix,
+//   library_version, config.
 struct AdapterTensor {
   torch::Tensor indices;  // [n] int32 or int64, sorted, CPU
   torch::Tensor data;     // [n] fp32, bf16 or fp16, CPU
