@@ -45,7 +45,7 @@ double median(std::vector<double> values) {
 int main(int argc, char** argv) {
   at::set_num_threads(argc > 1 ? std::atoi(argv[1]) : 1);
   const int repeats = argc > 2 ? std::max(1, std::atoi(argv[2])) : 3;
-  std::printf("threads %d, torch %s\n%6s %6s %12s %12s %12s\n", at::get_num_threads(), TORCH_VERSION, "rows", "columns", "express ms", "gram ms");
+  std::printf("threads %d, torch %s\n%6s %7s %12s %12s\n", at::get_num_threads(), TORCH_VERSION, "rows", "columns", "express ms", "gram ms");
   double by_express = 0, by_gram = 0;
   int64_t matrices = 0;
   for (const auto& [rows, columns, count] : kShapes) {

@@ -53,6 +53,11 @@ struct Network {
     for (const auto& [name, weight] : parameters) out.push_back(weight.detach().clone());
     return out;
   }
+  size_t index(const std::string& name) const {
+    size_t i = 0;
+    while (parameters[i].first != name) ++i;
+    return i;
+  }
   bool equals(const std::vector<torch::Tensor>& other) const {
     for (size_t i = 0; i < other.size(); ++i)
       if (!parameters[i].second.equal(other[i])) return false;
@@ -105,8 +110,7 @@ TEST(Pitfalls, test_04_AModelWithAnUnusedLayerTrainsAndEachDeltaLiesInItsOwnTens
   for (const Learned& item : optimizer.values().learned()) {
     const torch::Tensor moved = item.values.ne(item.base);
     EXPECT_EQ(moved.any().item<bool>(), item.name != "unused") << item.name;
-    size_t own = 0;
-    while (network.parameters[own].first != item.name) ++own;
+    const size_t own = network.index(item.name);
     EXPECT_TRUE(item.base.equal(gather(before[own], item.indices))) << item.name;
     EXPECT_TRUE(item.values.equal(gather(network.parameters[own].second.detach(), item.indices))) << item.name;
   }
@@ -162,9 +166,7 @@ TEST(Pitfalls, test_09_CompactAdamWIsDenseAdamWRestrictedToTheMask) {
   for (size_t i = 0; i < expected.size(); ++i)
     EXPECT_TRUE(network.parameters[i].second.detach().allclose(expected[i], 1e-4, 1e-6)) << network.parameters[i].first;
   for (const auto& slot : optimizer.values().slots())
-    for (size_t i = 0; i < expected.size(); ++i)
-      if (network.parameters[i].first == slot.name)
-        EXPECT_TRUE(Values::span(optimizer.values().exp_avg(), slot).allclose(gather(moments[i], slot.indices), 1e-4, 1e-7)) << slot.name;
+    EXPECT_TRUE(Values::span(optimizer.values().exp_avg(), slot).allclose(gather(moments[network.index(slot.name)], slot.indices), 1e-4, 1e-7)) << slot.name;
   EXPECT_EQ(optimizer.values().exp_avg().numel(), optimizer.values().selected());
   EXPECT_EQ(optimizer.values().exp_avg_sq().numel(), optimizer.values().selected());
 }
@@ -374,15 +376,19 @@ TEST(Pitfalls, test_27_TheNewSetIsWhatIsStillBelowAndLeaversKeepWhatTheyLearned)
   const auto slots = optimizer.values().slots();
   for (size_t i = 0; i < base.size(); ++i) {
     const torch::Tensor expected = (base[i].abs().lt(kThreshold) & at_switch[i].abs().lt(kThreshold)).view(-1).nonzero().view(-1);
-    for (const auto& slot : slots)
-      if (slot.name == network.parameters[i].first) EXPECT_TRUE(slot.indices.to(torch::kLong).equal(expected)) << slot.name;
+    for (const auto& slot : slots) {
+      if (slot.name != network.parameters[i].first) continue;
+      EXPECT_TRUE(slot.indices.to(torch::kLong).equal(expected)) << slot.name;
+    }
   }
   train(network, optimizer, 5, 6);
   for (size_t i = 0; i < base.size(); ++i) {
     const torch::Tensor left = base[i].abs().lt(kThreshold) & at_switch[i].abs().ge(kThreshold), now = network.parameters[i].second.detach();
     EXPECT_TRUE(now.masked_select(left).equal(at_switch[i].masked_select(left)));
-    for (const Learned& item : optimizer.values().learned())
-      if (item.name == network.parameters[i].first) EXPECT_TRUE(item.values.equal(gather(now, item.indices)));
+    for (const Learned& item : optimizer.values().learned()) {
+      if (item.name != network.parameters[i].first) continue;
+      EXPECT_TRUE(item.values.equal(gather(now, item.indices))) << item.name;
+    }
   }
 }
 
