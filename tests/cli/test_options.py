@@ -41,7 +41,7 @@ def test_a_command_line_of_the_diffusers_script_is_understood(sara):
         *"config show train -- --pretrained_model_name_or_path sd --train_data_dir data --output_dir out --max_train_steps 9".split(),
         *"--train_batch_size 2 --learning_rate 1e-4 --lr_scheduler cosine --lr_warmup_steps 3 --mixed_precision no --adam_beta1 0.8".split(),
         *"--adam_weight_decay 0.1 --adam_epsilon 1e-7 --max_grad_norm 2 --gradient_accumulation_steps 4 --seed 3 --resolution 64".split(),
-        *"--center_crop --random_flip --image_interpolation_mode bicubic --snr_gamma 5 --noise_offset 0.1".split(),
+        *"--center_crop --random_flip --image_interpolation_mode bicubic --snr_gamma 5 --noise_offset 0.1 --use_ema".split(),
         *["--validation_prompts", "a cat", "a dog"],
     )
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ def test_a_command_line_of_the_diffusers_script_is_understood(sara):
     expected = dict(
         model="sd", data="data", output="out", steps=9, batch_size=2, lr=1e-4, lr_scheduler="cosine", lr_warmup_steps=3, precision="fp32",
         adam_beta1=0.8, weight_decay=0.1, eps=1e-7, max_grad_norm=2.0, gradient_accumulation_steps=4, seed=3, resolution=64, crop="center",
-        random_flip=True, resize_filter="bicubic", snr_gamma=5.0, noise_offset=0.1, sample_prompt=["a cat", "a dog"],
+        random_flip=True, resize_filter="bicubic", snr_gamma=5.0, noise_offset=0.1, ema_decay=0.9999, sample_prompt=["a cat", "a dog"],
     )  # fmt: skip
     assert {key: values[key] for key in expected} == expected
 
@@ -88,7 +88,7 @@ def test_a_bad_flag_is_an_error_with_a_hint(refused, words, phrases):
     refused(2, phrases, "generate", *words)
 
 
-@pytest.mark.parametrize("flag", ["--resume_from_checkpoint=latest", "--enable_xformers_memory_efficient_attention", "--num_train_epochs=3", "--use_ema"])
+@pytest.mark.parametrize("flag", ["--resume_from_checkpoint=latest", "--enable_xformers_memory_efficient_attention", "--num_train_epochs=3"])
 def test_flags_of_training_scripts_that_are_not_honoured_are_refused(refused, flag):
     refused(2, [flag.split("=")[0], "not supported", "Fix:"], "train", flag)
 
