@@ -54,7 +54,10 @@ class AppliedAdapters:
 
 class AdamW:
     def __init__(
-        self, groups: Sequence[tuple[Sequence[tuple[str, Tensor]], float | None, float | None]], options: Mapping[str, object]
+        self,
+        groups: Sequence[tuple[Sequence[tuple[str, Tensor]], float | None, float | None]],
+        options: Mapping[str, object],
+        tuned: Mapping[str, Tensor] | None = None,
     ) -> None: ...
     def step(self, groups: Sequence[tuple[float, float, float, float, float]]) -> dict[str, float | int | bool]: ...
     def zero_grad(self) -> None: ...

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -11,7 +12,7 @@ import torch
 
 from sara import _core
 from sara._build_info import version
-from sara.parameters import scope_of
+from sara.parameters import named_parameters, scope_of, unwrapped
 from sara.selection import budget_text, patterns
 
 _DEFAULTS = _core.option_defaults()
@@ -60,6 +61,8 @@ class AdamW(torch.optim.Optimizer):
     max_grad_norm: clip by the true norm inside step(); None: never.
     include, exclude: regular expressions on parameter names; seed: of the rank loss's draws; force: accept a threshold
         that selects nothing or more than half.
+    selection: which weights, by name: "below" the threshold (the paper), or, with a budget, "largest", "random" (by seed),
+        "smallest_per_tensor", "changed" (those that moved most from this model to `tuned`, a module of the same kind).
 
     Raises ValueError (sara.InvalidArgument) for bad options, a selection of nothing or of more than half, weights trained by another
     sara optimizer; sara.BadFile for NaN or infinite weights.
@@ -86,6 +89,8 @@ class AdamW(torch.optim.Optimizer):
         exclude: str | Sequence[str] | None = None,
         seed: int = 0,
         force: bool = False,
+        selection: Literal["below", "largest", "random", "smallest_per_tensor", "changed"] = "below",
+        tuned: torch.nn.Module | None = None,
     ) -> None:
         self._core = None
         self._identity = id(self)
@@ -114,7 +119,9 @@ class AdamW(torch.optim.Optimizer):
             exclude=patterns(exclude),
             seed=seed,
             force=force,
+            selection=selection,
         )
+        tuned_weights = None if tuned is None else dict(named_parameters(unwrapped(tuned)))
         for named, _ in scope.groups:
             for _, parameter in named:
                 if parameter._post_accumulate_grad_hooks is not None and not parameter._post_accumulate_grad_hooks:
@@ -122,7 +129,7 @@ class AdamW(torch.optim.Optimizer):
                     parameter._post_accumulate_grad_hooks = None
         self._family = scope.family
         self._flags = [(parameter, parameter.requires_grad) for named, _ in scope.groups for _, parameter in named]
-        self._core = _core.AdamW([(named, settings.get("lr"), settings.get("weight_decay")) for named, settings in scope.groups], options)
+        self._core = _core.AdamW([(named, settings.get("lr"), settings.get("weight_decay")) for named, settings in scope.groups], options, tuned_weights)
         tensors = {name: parameter for named, _ in scope.groups for name, parameter in named}
         self._homes = [(name, *scope.owners[name], tensors[name]) for name in self._core.trained_names() if name in scope.owners]
         self.report: StepReport | None = None
@@ -228,9 +235,10 @@ class AdamW(torch.optim.Optimizer):
         _core.save_adapter(os.fspath(path), self.adapter(metadata, as_values=as_values))
 
     @property
-    def threshold(self) -> float:
-        """The threshold given, or that of the budget."""
-        return self._open().threshold
+    def threshold(self) -> float | None:
+        """The threshold given, or that of the budget; None where another selection than "below" has none."""
+        threshold = self._open().threshold
+        return threshold if math.isfinite(threshold) else None
 
     @property
     def selected(self) -> int:

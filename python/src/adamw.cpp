@@ -18,8 +18,16 @@ namespace {
 using GroupTuple = std::tuple<NamedTensors, std::optional<double>, std::optional<double>>;  // parameters, lr, weight_decay
 using GroupStepTuple = std::tuple<double, double, double, double, double>;  // lr, beta1, beta2, eps, weight_decay
 
-std::unique_ptr<AdamW> make_adamw(const std::vector<GroupTuple>& groups, const py::dict& keywords) {
+std::unique_ptr<AdamW> make_adamw(const std::vector<GroupTuple>& groups, const py::dict& keywords, std::optional<std::map<std::string, torch::Tensor>> tuned) {
   AdamWOptions options = options_from(keywords);
+  if (tuned) {
+    options.tuned_weights([tuned = std::move(*tuned)](const std::string& name, const torch::Tensor& weight) {
+      const auto found = tuned.find(name);
+      if (found == tuned.end()) throw InvalidArgument(message("tuned: it has no weight ", escaped(name), ". Fix: give the tuned model itself, of the same kind"));
+      if (found->second.sizes() != weight.sizes()) throw InvalidArgument(message("tuned: ", escaped(name), " has another shape than the model's. Fix: give a tuned model of the same kind"));
+      return found->second.detach().to(weight.options());
+    });
+  }
   const py::gil_scoped_release unlocked;
   std::vector<ParameterGroup> out;
   for (const auto& [parameters, lr, weight_decay] : groups) out.push_back({parameters, lr, weight_decay});
@@ -116,7 +124,7 @@ void register_adamw(py::module_& module) {
              py::arg("weight"));
 
   py::class_<AdamW>(module, "AdamW", "The sparse optimizer of sara/optim/adamw.h; sara.AdamW is its face as a torch.optim.Optimizer.")
-      .def(py::init(&make_adamw), py::arg("groups"), py::arg("options"))
+      .def(py::init(&make_adamw), py::arg("groups"), py::arg("options"), py::arg("tuned") = py::none())
       .def("step", &step, py::arg("groups"))
       .def("zero_grad", &AdamW::zero_grad)
       .def("parameters", &AdamW::parameters)

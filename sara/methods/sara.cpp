@@ -75,6 +75,10 @@ Json SaraMethod::summary() const {
            {"share_selected", selected / static_cast<double>(optimizer_.total())},
            {"tensors", values.slots().size()},
            {"active", values.active()}};
+  const auto [nuclear_norm, effective_rank] = mean_spectrum(result(), optimizer_.options().rank_layers());
+  out["nuclear_norm"] = nuclear_norm;
+  out["effective_rank"] = effective_rank;
+  if (ema_) out["ema_updates"] = ema_->updates();
   if (!std::isfinite(optimizer_.threshold())) return out;
   const int64_t below = values.below(optimizer_.threshold());
   out["threshold"] = optimizer_.threshold();

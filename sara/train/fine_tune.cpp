@@ -109,7 +109,7 @@ void write_skipped(const std::string& path, const ImageFolderReport& report) {
 }
 
 // JSON has no NaN and no infinity: those are written as text.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(message(value)); }
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(std::isnan(value) ? "nan" : message(value)); }
 
 // What a person needs to find the cause: the last step that was skipped, and each layer's largest weight.
 Json non_finite_report(const TrainingStep& step, const std::vector<Sample>& samples, UNet2DConditionModel& unet) {

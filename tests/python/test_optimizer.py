@@ -53,6 +53,36 @@ def test_one_line_trains_a_module_and_every_other_weight_stays_the_base():
         assert name not in masks or not torch.equal(weight, base[name]), name
 
 
+def moved_positions(selection, **more):
+    network = small_network()
+    base = weights_of(network)
+    optimizer = sara.AdamW(network, budget=40, lr=1e-2, lambda_rank=0.0, weight_decay=0.0, selection=selection, **more)
+    assert optimizer.selected == 40 and optimizer.threshold is None
+    loss_of(network, 0).backward()
+    optimizer.step()
+    return {name: (weight != base[name]).view(-1).nonzero().view(-1).tolist() for name, weight in weights_of(network).items()}
+
+
+def test_other_selections_train_what_their_name_says():
+    weights = torch.cat([weight.view(-1).abs() for weight in weights_of(small_network()).values()])
+    bound = weights.sort(descending=True).values[39]
+    for name, positions in moved_positions("largest").items():
+        assert all(weights_of(small_network())[name].view(-1)[positions].abs() >= bound), name
+    assert moved_positions("random", seed=1) == moved_positions("random", seed=1) != moved_positions("random", seed=2)
+
+
+def test_changed_trains_what_a_tuned_module_moved_most():
+    tuned, name = small_network(), max(weights_of(small_network()), key=lambda name: weights_of(small_network())[name].numel())
+    with torch.no_grad():
+        dict(tuned.named_parameters())[name].view(-1)[10:50] += 0.5
+    moved = moved_positions("changed", tuned=tuned)
+    assert {key for key, positions in moved.items() if positions} == {name} and set(moved[name]) <= set(range(10, 50)) and len(moved[name]) > 20
+    with pytest.raises(ValueError, match="tuned: selection changed compares with a tuned model"):
+        moved_positions("changed")
+    with pytest.raises(ValueError, match="tuned: it has no weight"):
+        moved_positions("changed", tuned=torch.nn.Linear(2, 2))
+
+
 def test_it_is_a_torch_optimizer_with_one_compact_parameter_a_group():
     network = small_network()
     optimizer = sara.AdamW(network, **PLAIN)
@@ -69,7 +99,7 @@ def test_every_keyword_is_an_option_of_the_library_with_its_default():
     signature = inspect.signature(sara.AdamW.__init__)
     defaults = _core.option_defaults()
     assert signature.parameters["betas"].default == (defaults.pop("adam_beta1"), defaults.pop("adam_beta2"))
-    python = {name: p.default for name, p in signature.parameters.items() if name not in ("self", "model", "betas")}
+    python = {name: p.default for name, p in signature.parameters.items() if name not in ("self", "model", "betas", "tuned")}
     assert python.keys() == defaults.keys()
     same = {"max_grad_norm": (None, 0), "progressive_iter": (0, None), "include": (None, []), "exclude": (None, [])}  # the same in other words
     for name, default in python.items():
