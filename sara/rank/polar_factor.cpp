@@ -18,7 +18,7 @@ torch::Tensor polar_factor_by_gram(const torch::Tensor& matrix) {
   const auto [squares, q] = at::linalg_eigh(x.matmul(x.t()));
   const torch::Tensor s = squares.clamp_min(0).sqrt();  // ascending
   const torch::Tensor inverse = torch::where(s.gt(kCutoff * s[-1]), s.reciprocal(), torch::zeros_like(s));
-  return (q * inverse).matmul(q.t().matmul(x));
+  return (q * inverse).matmul(q.t()).matmul(x);  // the small product first: one of the large ones less
 }
 
 }  // namespace sara
