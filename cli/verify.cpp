@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cerrno>
 #include <filesystem>
 
 #include "cli/output.h"
@@ -87,7 +88,7 @@ Checks verify_weights(const SafetensorsReader& reader) {
 
 std::pair<std::string, Checks> verified(const VerifyVerb& verb) {
   std::error_code failure;
-  if (!fs::exists(verb.path, failure)) throw BadFile(verb.path, "no such file or folder");
+  if (!fs::exists(verb.path, failure)) throw IoError(verb.path, "nothing to verify. Fix: give an existing file or folder", ENOENT);
   if (!fs::is_directory(verb.path, failure)) {
     const SafetensorsReader reader(verb.path);
     const auto format = reader.metadata().find("format");

@@ -37,11 +37,7 @@ def save(source: _core.Adapter | AdamW, path: str | os.PathLike, metadata: Mappi
     if hasattr(source, "save"):
         return source.save(path, metadata)
     if metadata:
-        source = _core.Adapter(
-            {key: (item.indices, item.data) for key, item in source.tensors.items()},
-            {**source.metadata, **{key: str(value) for key, value in metadata.items()}},
-            as_values=any(item.is_value for item in source.tensors.values()),
-        )
+        source = source.with_metadata({key: str(value) for key, value in metadata.items()})
     _core.save_adapter(os.fspath(path), source)
 
 

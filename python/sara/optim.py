@@ -38,6 +38,25 @@ def _require_one_process():
         )
 
 
+def _check_group(settings):
+    """Refuses options of a group that are none, and values out of range. A group may have a name."""
+    settings = {key: value for key, value in settings.items() if key != "name"}
+    for key in settings:
+        if key in _DEFAULTS and key not in _GROUP_KEYS:
+            raise _core.InvalidArgument(f"{key}: is for all groups together (got it in one group). Fix: give it to sara.AdamW")
+        if key not in _GROUP_KEYS:
+            raise _core.InvalidArgument(f"{key}: no option of a group (expected one of {', '.join(_GROUP_KEYS)}). Fix: leave it out")
+    legal = {
+        "lr": lambda lr: math.isfinite(lr) and lr >= 0,
+        "betas": lambda betas: len(betas) == 2 and all(0 <= beta < 1 for beta in betas),
+        "eps": lambda eps: math.isfinite(eps) and eps > 0,
+        "weight_decay": lambda decay: math.isfinite(decay) and decay >= 0,
+    }
+    for key, value in settings.items():
+        if value is not None and not legal[key](value):
+            raise _core.InvalidArgument(f"{key}: out of range in a group (got {value}). Fix: give a value that torch.optim.AdamW takes")
+
+
 class AdamW(torch.optim.Optimizer):
     """AdamW on the weights that do nothing yet (Alg. 1; Sec. 4.1-4.4), for any torch.nn.Module.
 
@@ -97,9 +116,7 @@ class AdamW(torch.optim.Optimizer):
         _require_one_process()
         scope = scope_of(model)
         for _, settings in scope.groups:
-            for key in settings:
-                if key in ("threshold", "budget", "max_grad_norm", "progressive_iter", "include", "exclude"):
-                    raise _core.InvalidArgument(f"{key}: is for all groups together (got it in one group). Fix: give it to sara.AdamW")
+            _check_group(settings)
         options = dict(
             threshold=threshold,
             budget=budget_text(budget),
@@ -161,13 +178,8 @@ class AdamW(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        core = self._open()
+        core = self._bound()
         _require_one_process()
-        for name, home, own_name, parameter in self._homes:
-            if home.get(own_name) is not parameter:
-                raise _core.InvalidArgument(
-                    f"parameters: {name} was replaced after the optimizer was made. Fix: make the optimizer again, from the model as it is now"
-                )
         steps = [(float(g["lr"]), float(g["betas"][0]), float(g["betas"][1]), float(g["eps"]), float(g["weight_decay"])) for g in self.param_groups]
         self.report = StepReport(**core.step(steps))
         return loss
@@ -200,12 +212,19 @@ class AdamW(torch.optim.Optimizer):
         """Goes on from what state_dict() gave, on an optimizer made with the same options over the same base; writes the model's trained
         weights too. Raises ValueError, with nothing changed, for another base, threshold, number of groups or size.
         """
-        core = self._open()
+        core = self._bound()
         if not all(key in state_dict for key in ("state", "param_groups", "sara")):
             raise _core.InvalidArgument("state: not of a sara.AdamW. Fix: load what its state_dict() gave")
         groups, saved = state_dict["state"], state_dict["param_groups"]
         if len(saved) != len(self.param_groups) or set(groups) != set(range(len(self.param_groups))):
             raise _core.InvalidArgument(f"state: another number of groups (expected {len(self.param_groups)}, got {len(saved)}). Fix: make the optimizer with the same groups")
+        for index, settings in enumerate(saved):
+            missing = [key for key in ("values", "exp_avg", "exp_avg_sq") if not isinstance(groups[index].get(key), torch.Tensor)]
+            missing += [key for key in _GROUP_KEYS if key not in settings]
+            if missing:
+                raise _core.InvalidArgument(f"state: group {index} has no {', '.join(missing)}. Fix: load the whole of what state_dict() gave")
+        device = self.parameters()[0].device
+        groups = {index: {key: tensor.to(device) for key, tensor in group.items()} for index, group in groups.items()}
         flat = {key: torch.cat([groups[index][key] for index in reversed(range(len(groups)))]) for key in ("values", "exp_avg", "exp_avg_sq")}
         core.load_state({**state_dict["sara"], **flat})
         for group, settings in zip(self.param_groups, saved):
@@ -222,7 +241,7 @@ class AdamW(torch.optim.Optimizer):
         as_values: hold the trained weights instead of differences to the base; restores float32 weights bit for bit on their own base.
         Raises sara.InternalError when a weight outside the mask has changed.
         """
-        core = self._open()
+        core = self._bound()
         adapter = core.adapter(as_values)
         first = self.param_groups[0]
         about = {"steps": core.steps, "lr": first.get("initial_lr", first["lr"]), "library_version": version, "family": self._family, "precision": core.precision()}
@@ -276,6 +295,16 @@ class AdamW(torch.optim.Optimizer):
         # A wrapper that took over this object's attributes (Lightning's does) is not this object.
         if getattr(self, "_core", None) is not None and self._identity == id(self):
             self.close()
+
+    def _bound(self):
+        """The core, after a look whether the model still holds the parameters that it trains."""
+        core = self._open()
+        for name, home, own_name, parameter in self._homes:
+            if home.get(own_name) is not parameter:
+                raise _core.InvalidArgument(
+                    f"parameters: {name} was replaced after the optimizer was made. Fix: make the optimizer again, from the model as it is now"
+                )
+        return core
 
     def _open(self):
         if self._core is None:

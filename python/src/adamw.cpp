@@ -63,6 +63,7 @@ py::dict state(const AdamW& self) {
     out["retired"] = state.values.retired;
   }
   out["tensors"] = state.values.tensors;
+  out["mask_hash"] = state.values.mask_hash;
   out["steps"] = state.steps;
   out["updates"] = state.updates;
   out["threshold"] = state.threshold;
@@ -89,6 +90,7 @@ void load_state(AdamW& self, const py::dict& from) {
     state.values.retired = entry<torch::Tensor>(from, "retired");
   }
   state.values.tensors = entry<std::vector<std::pair<std::string, int64_t>>>(from, "tensors");
+  state.values.mask_hash = entry<std::string>(from, "mask_hash");
   state.steps = entry<int64_t>(from, "steps");
   state.updates = entry<int64_t>(from, "updates");
   state.threshold = entry<double>(from, "threshold");

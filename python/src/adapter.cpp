@@ -20,7 +20,7 @@ AdapterTensor adapter_tensor(const std::string& key, const torch::Tensor& indice
   if (indices.scalar_type() != torch::kInt && indices.scalar_type() != torch::kLong) refuse("indices must be int32 or int64");
   const auto dtype = data.scalar_type();
   if (dtype != torch::kFloat && dtype != torch::kBFloat16 && dtype != torch::kHalf) refuse("data must be float32, bfloat16 or float16");
-  const torch::Tensor positions = indices.cpu().contiguous(), numbers = data.detach().cpu().contiguous();
+  const torch::Tensor positions = indices.detach().cpu().clone(at::MemoryFormat::Contiguous), numbers = data.detach().cpu().clone(at::MemoryFormat::Contiguous);
   if (positions.numel() && (positions[0].item<int64_t>() < 0 || positions.diff().le(0).any().item<bool>())) refuse("indices must increase from 0 or more");
   if (!numbers.isfinite().all().item<bool>()) refuse("NaN or infinite numbers");
   return {positions, numbers, is_value};
@@ -45,6 +45,12 @@ void register_adapter(py::module_& module) {
       .def_readonly("source", &Adapter::source, "Where it came from, for messages")
       .def_readonly("tensors", &Adapter::tensors, "Parameter path to AdapterTensor")
       .def_readwrite("metadata", &Adapter::metadata, "Texts; reading gives a copy, so assign a whole dict")
+      .def("with_metadata",
+           [](Adapter self, const std::map<std::string, std::string>& more) {
+             for (const auto& [key, text] : more) self.metadata.insert_or_assign(key, text);
+             return self;
+           },
+           py::arg("metadata"), "The same adapter with these texts added to its metadata")
       .def("__len__", &Adapter::count, "Number of changed weights")
       .def("__repr__", [](const Adapter& adapter) {
         return message("<sara.Adapter ", adapter.source, ": ", adapter.count(), " weights in ", adapter.tensors.size(), " tensors>");
@@ -56,7 +62,6 @@ void register_adapter(py::module_& module) {
   py::class_<AppliedAdapters>(module, "AppliedAdapters", "Adapters on a model (weights/applied_adapters.h).")
       .def(py::init<const NamedTensors&, std::string>(), py::arg("model"), py::arg("family"))
       .def("add", &AppliedAdapters::add, py::arg("adapter"), py::arg("scale"), py::arg("force"), py::call_guard<py::gil_scoped_release>())
-      .def("set_scale", &AppliedAdapters::set_scale, py::arg("number"), py::arg("scale"), py::call_guard<py::gil_scoped_release>())
       .def("remove", &AppliedAdapters::remove, py::call_guard<py::gil_scoped_release>());
 }
 

@@ -32,14 +32,6 @@ struct ToDict {
   }
 };
 
-struct ToHelp {
-  py::dict& out;
-  template <class T>
-  void operator()(const char* name, const T&, const char* help, const Legal& legal = {}) {
-    out[name] = message(help, " (", legal.text(), ")");
-  }
-};
-
 }  // namespace
 
 AdamWOptions options_from(const py::dict& keywords) {
@@ -61,11 +53,6 @@ void register_options(py::module_& module) {
     AdamWOptions().visit(ToDict{out});
     return out;
   }, "Every option of the optimizer with its default");
-  module.def("option_help", [] {
-    py::dict out;
-    AdamWOptions().visit(ToHelp{out});
-    return out;
-  }, "Every option of the optimizer with its one line of help and its legal values");
 }
 
 }  // namespace sara::python

@@ -46,6 +46,7 @@ void SaraMethod::use_averages_() {
 Adapter trained_adapter(const AdamW& optimizer, const std::vector<Learned>& learned, bool as_values, at::ScalarType dtype) {
   const Values& values = optimizer.values();
   const AdamWOptions& options = optimizer.options();
+  values.require_in_place();
   values.verify_frozen();
   Adapter adapter = make_adapter(learned, values.base_hashes(), as_values, dtype);
   adapter.metadata["method"] = "sara";

@@ -72,7 +72,9 @@ AdamW::AdamW(const std::vector<ParameterGroup>& groups, const NamedTensors& para
       threshold_(selection.threshold),
       total_(selection.total),
       values_(selection.mask, groups.size()),
-      capture_(values_, parameters) {}
+      capture_(values_, parameters) {
+  options_.tuned_weights({});  // the selection is made: a second model need not stay alive
+}
 
 double AdamW::lr() const { return options_.lr() ? *options_.lr() : lr_for_threshold(threshold_); }
 
@@ -101,17 +103,14 @@ StepReport AdamW::take_step(int64_t t, const std::vector<GroupStep>& groups, boo
 
   // The rank term is no part of the gradient that stays.
   std::vector<std::pair<torch::Tensor, torch::Tensor>> task_gradients;  // a matrix's span, and a copy of what it held
-  if (keep_gradient && options_.lambda_rank() > 0)
-    for (const Values::Slot& slot : values_.slots())
-      if (slot.weight.dim() == 2 || (slot.weight.dim() > 2 && options_.rank_layers() == "all")) {
-        const torch::Tensor span = Values::span(values_.gradient(), slot);
-        task_gradients.emplace_back(span, span.clone());
-      }
+  const RankLossOptions rank{options_.lambda_rank(), options_.rank_mode(), options_.rank_layers(), options_.rank_reduction(),
+                             static_cast<uint64_t>(options_.seed())};
+  if (keep_gradient)
+    for (const torch::Tensor& span : regularised_gradients(values_, t, rank)) task_gradients.emplace_back(span, span.clone());
 
   StepReport report;
   const auto rank_start = std::chrono::steady_clock::now();
-  report.rank_loss = add_rank_gradient_(values_, t, {options_.lambda_rank(), options_.rank_mode(), options_.rank_layers(),
-                                                     options_.rank_reduction(), static_cast<uint64_t>(options_.seed())});
+  report.rank_loss = add_rank_gradient_(values_, t, rank);
   report.rank_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - rank_start).count();
   report.grad_norm = global_norm(values_.gradient());
   report.skipped = !std::isfinite(report.grad_norm);

@@ -7,7 +7,8 @@
 namespace sara {
 
 // The moving average (optim/ema.h) of every learned value of the first mask, across the reselection: a position that has
-// left keeps its learned value, and its average goes on towards it. 4 bytes a selected weight; 12 after a reselection.
+// left keeps its learned value, and its average goes on towards it. 4 bytes a selected weight; after a reselection 8, and 8 more for each active one. Not across
+// Values::load_state_(), which replaces the buffers.
 class ValuesEma {
  public:
   // Starts as a copy. `values` is kept by reference. Throws InvalidArgument when decay is not in [0, 1).

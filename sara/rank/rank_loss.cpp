@@ -22,6 +22,15 @@ std::vector<const Values::Slot*> matrices_in_scope(const Values& values, const s
 
 bool has_rank_loss(const Values& values, const std::string& layers) { return !matrices_in_scope(values, layers).empty(); }
 
+std::vector<torch::Tensor> regularised_gradients(const Values& values, int64_t step, const RankLossOptions& options) {
+  std::vector<torch::Tensor> spans;
+  if (options.lambda_rank == 0) return spans;
+  const auto matrices = matrices_in_scope(values, options.layers);
+  for (const RegularisedLayer& layer : regularised_layers(static_cast<int64_t>(matrices.size()), step, options.mode, options.reduction, options.seed))
+    spans.push_back(Values::span(values.gradient(), *matrices[static_cast<size_t>(layer.index)]));
+  return spans;
+}
+
 double add_rank_gradient_(const Values& values, int64_t step, const RankLossOptions& options) {
   if (options.lambda_rank == 0) return 0;
   const auto matrices = matrices_in_scope(values, options.layers);

@@ -19,6 +19,9 @@ struct RankLossOptions {
 // change of P). Matrices with nothing active are not in the scope.
 double add_rank_gradient_(const Values& values, int64_t step, const RankLossOptions& options);
 
+// The spans of the compact gradient that add_rank_gradient_() changes at this step.
+std::vector<torch::Tensor> regularised_gradients(const Values& values, int64_t step, const RankLossOptions& options);
+
 // Whether any matrix is in the scope; without one the rank loss is 0.
 bool has_rank_loss(const Values& values, const std::string& layers);
 

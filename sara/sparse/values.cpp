@@ -16,6 +16,7 @@ std::string tensor_hash(const torch::Tensor& tensor) {
 }
 
 Values::Values(const Mask& mask, size_t groups) : parameters_(groups) {
+  Hasher positions;
   torch::Device device = mask.empty() ? torch::kCPU : mask.front().weight.device();
   for (auto entry = mask.rbegin(); entry != mask.rend(); ++entry) {
     if (entry->weight.device() != device)
@@ -24,9 +25,12 @@ Values::Values(const Mask& mask, size_t groups) : parameters_(groups) {
     scope_.emplace_back(entry->name, entry->weight);
     base_hashes_[entry->name] = tensor_hash(entry->weight);
     if (entry->indices.numel() == 0) continue;
+    const torch::Tensor indices = entry->indices.cpu().contiguous();
+    positions.update(indices.const_data_ptr(), indices.nbytes());
     slots_.push_back({entry->name, entry->weight, entry->indices, selected_, selected_ + entry->indices.numel(), entry->group});
     selected_ += entry->indices.numel();
   }
+  mask_hash_ = positions.hex();
   retired_.resize(slots_.size());
   values_ = torch::empty({selected_}, torch::TensorOptions(device).dtype(torch::kFloat));
   for (Slot& slot : slots_) {

@@ -24,6 +24,7 @@ struct ValuesState {
   torch::Tensor still_active;  // [selected] bool, in the order of the first mask; undefined: all are
   torch::Tensor retired;       // [selected - active] fp32, what the others learned, in that order; undefined: none
   std::vector<std::pair<std::string, int64_t>> tensors;  // the slots: name and number of positions in the first mask
+  std::string mask_hash;  // XXH3-128 of these positions
 };
 
 // Bytes held for the selected weights of a model.
@@ -118,6 +119,7 @@ class Values {
   std::map<std::string, std::string> base_hashes_;
   torch::Tensor values_, gradient_, exp_avg_, exp_avg_sq_;
   int64_t selected_ = 0;
+  std::string mask_hash_;  // of all positions of the first mask
 };
 
 // XXH3-128 of a tensor's bytes in contiguous order, as 32 hex digits.

@@ -69,8 +69,7 @@ void Values::adopt_gradients_() {
 
 void Values::clear_gradient_() {
   gradient_.zero_();
-  for (torch::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
-  adopt_gradients_();
+  for (size_t group = 0; group < parameters_.size(); ++group) parameters_[group].mutable_grad() = alias(gradient_, group_spans_[group]);
 }
 
 std::vector<std::pair<std::string, int64_t>> Values::mask_counts() const {
@@ -81,7 +80,7 @@ std::vector<std::pair<std::string, int64_t>> Values::mask_counts() const {
 }
 
 ValuesState Values::state() const {
-  ValuesState state{values_, exp_avg_, exp_avg_sq_, {}, {}, mask_counts()};
+  ValuesState state{values_, exp_avg_, exp_avg_sq_, {}, {}, mask_counts(), mask_hash_};
   if (active() == selected_) return state;
   std::vector<torch::Tensor> flags, retired;
   for (size_t i = 0; i < slots_.size(); ++i) {
@@ -110,6 +109,8 @@ void Values::load_state_(const ValuesState& state) {
       throw InvalidArgument(message("state: made for another mask or other groups (expected ", shown(tensors), ", got ", shown(state.tensors),
                                     "). Fix: load it into an optimizer made with the same groups and options"));
   }
+  if (state.mask_hash != mask_hash_)
+    throw InvalidArgument("state: made for another mask of the same size. Fix: load it into an optimizer made with the same options");
   if (state.still_active.defined()) require_size("still_active", state.still_active, selected_, torch::kBool);
   const int64_t active = state.still_active.defined() ? state.still_active.sum().item<int64_t>() : selected_;
   require_size("values", state.values, active, torch::kFloat);

@@ -37,7 +37,7 @@ struct PretrainOptions {
     v("cooldown_steps", cooldown_steps, "Last steps, over which the rate falls to 0", at_least(0));
     v("weight_decay", weight_decay, "Decoupled decay of the weights", at_least(0));
     v("max_grad_norm", max_grad_norm, "Limit of the global gradient norm", above(0));
-    v("ema_decay", ema_decay, "Decay of the moving average that is saved as the model", between(0, 1));
+    v("ema_decay", ema_decay, "Decay of the moving average that is saved as the model", Legal{.low = 0, .high = 1, .high_open = true});
     v("kl_weight", kl_weight, "autoencoder: weight of the mean KL term", at_least(0));
     v("caption_dropout", caption_dropout, "denoiser: share of captions replaced by the empty one", between(0, 1));
     v("snr_gamma", snr_gamma, "denoiser: loss weight min(SNR, g) / SNR", above(0));

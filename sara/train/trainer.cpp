@@ -17,9 +17,9 @@ namespace sara {
 std::pair<int64_t, int64_t> trained_timesteps(const TrainOptions& options, int64_t num_train_timesteps) {
   const int64_t end = options.max_timestep.value_or(num_train_timesteps);
   if (end > num_train_timesteps)
-    throw InvalidArgument(message("max_timestep: past the model's schedule (expected at most ", num_train_timesteps, ", got ", end, ")"));
+    throw InvalidArgument(message("max_timestep: past the model's schedule (expected at most ", num_train_timesteps, ", got ", end, "). Fix: lower it, or leave it out"));
   if (options.min_timestep >= end)
-    throw InvalidArgument(message("min_timestep: no timestep is left (expected less than ", end, ", got ", options.min_timestep, ")"));
+    throw InvalidArgument(message("min_timestep: no timestep is left (expected less than ", end, ", got ", options.min_timestep, "). Fix: lower it, or raise max_timestep"));
   return {options.min_timestep, end};
 }
 

@@ -4,7 +4,6 @@
 #include "sara/base/error.h"
 #include "sara/files/json.h"
 #include "sara/sparse/gaps.h"
-#include "sara/sparse/gather_scatter.h"
 #include "sara/weights/precision.h"
 #include "sara/weights/rounding.h"
 #include "sara/weights/tensor_file.h"
@@ -16,7 +15,7 @@ constexpr const char* kFormat = "sara-adapter";
 constexpr const char* kVersion = "1";
 constexpr int64_t kUnknownSize = int64_t{1} << 48;  // the file does not say how long a tensor is; the model does
 
-// fp32 differences with base + delta == the stored weight, rounded once to the weight's dtype. On fp32 weights the
+// fp32 differences with base + delta == the value, rounded once to the weight's dtype. On fp32 weights the
 // difference itself is taken: there is not always an exact one.
 torch::Tensor deltas(const Learned& learned) {
   const torch::Tensor base = learned.base.to(torch::kDouble);
@@ -24,7 +23,7 @@ torch::Tensor deltas(const Learned& learned) {
   const auto dtype = learned.weight.scalar_type();
   if (dtype == torch::kFloat) return delta;
   // fp32 differences are rounded, which moves a sum that lies near the middle of two stored numbers to the wrong one.
-  const torch::Tensor stored = gather(learned.weight, learned.indices);
+  const torch::Tensor stored = rounded_once(learned.values.to(torch::kDouble), dtype).to(torch::kFloat);
   const torch::Tensor towards = (stored.to(torch::kDouble) - base).to(torch::kFloat);
   for (int tries = 0; tries < 4; ++tries) {
     const torch::Tensor wrong = rounded_once(base + delta.to(torch::kDouble), dtype).to(torch::kFloat).ne(stored);
@@ -56,8 +55,9 @@ AdapterTensor read_adapter_tensor(const SafetensorsReader& reader, const std::st
 
 torch::Tensor in_dtype(const torch::Tensor& numbers, at::ScalarType dtype, const std::string& key) {
   torch::Tensor out = numbers.to(torch::kCPU, dtype, /*non_blocking=*/false, /*copy=*/true);
-  if (dtype != torch::kFloat && !out.isfinite().all().item<bool>())
-    throw InvalidArgument(message("adapter_dtype: numbers of ", escaped(key), " leave the range of ", precision_name(dtype), ". Fix: use bf16 or fp32"));
+  if (!out.isfinite().all().item<bool>())
+    throw InvalidArgument(message("adapter_dtype: numbers of ", escaped(key), " leave the range of ", precision_name(dtype),
+                                  dtype == torch::kHalf ? ". Fix: use bf16 or fp32" : ". Fix: use smaller scales"));
   return out;
 }
 
@@ -73,7 +73,7 @@ Adapter make_adapter(const std::vector<Learned>& learned, const std::map<std::st
   Json hashes = Json::object();
   for (const Learned& item : learned) {
     const torch::Tensor data = as_values ? item.values : deltas(item);
-    out.tensors[item.name] = {item.indices.cpu(), in_dtype(data, dtype, item.name), as_values};
+    out.tensors[item.name] = {item.indices.to(torch::kCPU, item.indices.scalar_type(), false, /*copy=*/true), in_dtype(data, dtype, item.name), as_values};
     hashes[item.name] = base_hashes.at(item.name);
   }
   out.metadata["base_hash"] = hashes.dump();

@@ -59,7 +59,7 @@ Adapter adapter_sum(const std::vector<ScaledAdapter>& adapters, bool force) {
     }
     const auto [all, place, counts] = at::_unique2(torch::cat(indices), /*sorted=*/true, /*return_inverse=*/true);
     const auto total = torch::zeros({all.numel()}, torch::kDouble).index_add_(0, place, torch::cat(changes));
-    sum.tensors[key] = {all, total.to(torch::kFloat), false};
+    sum.tensors[key] = {all, in_dtype(total, torch::kFloat, key), false};
   }
   for (const char* key : {"family", "base_model", "prompt_prefix", "library_version"}) {
     if (!entry(first, key).empty()) sum.metadata[key] = entry(first, key);

@@ -5,6 +5,7 @@
 
 #include "sara/base/error.h"
 #include "sara/sparse/gather_scatter.h"
+#include "sara/weights/adapter_base.h"
 #include "sara/weights/rounding.h"
 
 namespace sara {
@@ -45,10 +46,10 @@ void AppliedAdapters::check(const Adapter& adapter, bool force) const {
     throw BadFile(adapter.source, message("made for another model family (expected ", family_, ", got ", escaped(family->second), "). Fix: use its own base, or force it"));
   const auto hashes = base_hashes_of(adapter);
   for (const auto& [key, tensor] : adapter.tensors) {
-    const auto touched = touched_.find(key);
-    const std::string ours = touched != touched_.end() ? touched->second.base_hash : tensor_hash(model_.at(key));
     const auto theirs = hashes.find(key);
-    if (theirs == hashes.end() || theirs->second != ours)
+    const std::string ours = base_hash(key, model_.at(key).scalar_type());
+    const bool same = theirs != hashes.end() && (theirs->second == ours || theirs->second == base_hash(key, training_dtype(adapter)));
+    if (!same)
       throw BadFile(adapter.source, message("made for another base: ", escaped(key), " differs (expected hash ",
                                             theirs == hashes.end() ? "missing" : escaped(theirs->second), ", got ", ours, "). Fix: use its own base, or force it"));
   }
@@ -70,6 +71,18 @@ void AppliedAdapters::restore_values_(const torch::Tensor& result, const std::st
     const torch::Tensor where = positions_in(indices, tensor->indices), alone = touched.index_select(0, where).eq(1);
     result.index_copy_(0, where.masked_select(alone), tensor->data.to(result.scalar_type()).masked_select(alone));
   }
+}
+
+std::string AppliedAdapters::base_hash(const std::string& key, at::ScalarType dtype) const {
+  const torch::Tensor& weight = model_.at(key);
+  const auto touched = touched_.find(key);
+  if (touched != touched_.end() && dtype == weight.scalar_type()) return touched->second.base_hash;
+  torch::Tensor base = weight.detach();
+  if (touched != touched_.end()) {
+    base = base.clone();
+    scatter_(base, touched->second.indices.to(base.device()), touched->second.base.to(base.device()));
+  }
+  return tensor_hash(base.to(dtype));
 }
 
 size_t AppliedAdapters::add(Adapter adapter, double scale, bool force) {

@@ -16,7 +16,7 @@ class AppliedAdapters {
 
   // Adds an adapter and returns its number. Throws, with the model untouched: InvalidArgument for a scale that is not
   // finite or makes a weight overflow; BadFile for keys the model lacks or indices past a tensor's end, and, unless
-  // forced, for another family or other base bits.
+  // forced, for another family or other base bits (as the model holds them, and converted to the type of the training).
   size_t add(Adapter adapter, double scale, bool force = false);
   void set_scale(size_t number, double scale);
   void remove();  // all of them
@@ -33,6 +33,7 @@ class AppliedAdapters {
   using TouchedMap = std::map<std::string, Touched>;
 
   void check(const Adapter& adapter, bool force) const;
+  std::string base_hash(const std::string& key, at::ScalarType dtype) const;  // of the base's bytes, converted to dtype
   static void restore_values_(const torch::Tensor& result, const std::string& key, const torch::Tensor& indices, const std::vector<Scaled>& adapters);
   void write(std::vector<Scaled> adapters, TouchedMap touched);
 

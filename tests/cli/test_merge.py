@@ -170,6 +170,13 @@ def test_a_bad_merge_is_refused(refused, model, adapter, tmp_path, words, code, 
     refused(code, phrases, "merge", "--model", model, *[word.format(**names) for word in words])
 
 
+@pytest.mark.parametrize("form", ["adapter", "lycoris"])
+def test_a_scale_that_leaves_the_range_of_the_file_writes_nothing(refused, model, adapter, tmp_path, form):
+    base = ["--model", model] if form == "lycoris" else []
+    refused(2, ["adapter_dtype", "range of fp32", "smaller scales"], "merge", *base, "--adapter", f"{adapter}:1e45", "--as", form, "--output", tmp_path / "sum.safetensors")
+    assert not (tmp_path / "sum.safetensors").exists()
+
+
 def test_links_into_a_download_cache_become_files(sara, own_model, adapter, tmp_path):
     cache = tmp_path / "models--tiny"
     snapshot = cache / "snapshots" / "abc"

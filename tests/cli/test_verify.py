@@ -81,7 +81,7 @@ def test_another_base_is_found(refused, own_model, adapter):
 
 
 def test_what_cannot_be_verified_is_refused(refused, model, tmp_path):
-    refused(3, "nothing_here", "verify", tmp_path / "nothing_here")
+    refused(4, ["nothing_here", "Fix"], "verify", tmp_path / "nothing_here")
     refused(2, "--model", "verify", model, "--model", model)
     refused(2, "--model", "verify", model / UNET, "--model", model)
     refused(2, "PATH", "verify")

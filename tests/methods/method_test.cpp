@@ -64,6 +64,26 @@ TEST_P(MethodTest, SaraLeavesFrozenWeightsBitIdenticalAndItsFileRestoresTheRest)
                                                        (bias.masked_select(bias0.abs().lt(0.05)).abs().lt(0.05)).sum().item<int64_t>());
 }
 
+TEST_P(MethodTest, AFileOfAveragesHoldsTheAveragesAlsoWhileTheModelHoldsTheLiveWeights) {
+  MethodOptions averaging = options();
+  averaging.ema_decay = 0.9;
+  const auto method = make_method("sara", model, averaging, 20);
+  for (int64_t t = 1; t <= 20; ++t) {
+    backward();
+    method->step(t, 5e-3);
+  }
+  method->save(path, {{"family", "sd15"}});
+  const torch::Tensor live = weight.detach().clone();
+  method->use_averages_();
+  ASSERT_FALSE(weight.equal(live));
+  const torch::Tensor fresh = weight0.clone(), fresh_bias = bias0.clone();
+  AppliedAdapters({{"unet.weight", fresh}, {"unet.bias", fresh_bias}}, "sd15").add(load_adapter(path), 1.0);
+  if (GetParam() == torch::kFloat)
+    EXPECT_TRUE(fresh.allclose(weight.detach(), 0, 1e-8));
+  else
+    EXPECT_TRUE(fresh.equal(weight) && fresh_bias.equal(bias));
+}
+
 TEST_P(MethodTest, AnAdapterSavedBeforeTheFirstStepHoldsOnlyZeros) {
   const auto method = make_method("sara", model, options(), 20);
   method->save(path, {});

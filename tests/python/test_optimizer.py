@@ -274,7 +274,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing_and_is_reported():
     assert same_weights(before, weights_of(network))
 
 
-def test_groups_have_their_own_rate_and_decay_and_touch_their_own_tensors_alone():
+def test_13_groups_have_their_own_rate_and_decay_and_touch_their_own_tensors_alone():
     network = small_network()
     head = [item for item in network.named_parameters() if item[0].startswith("7.")]
     body = [item for item in network.named_parameters() if not item[0].startswith("7.")]
@@ -342,7 +342,7 @@ def test_a_wrapper_that_shares_its_attributes_does_not_close_it():
     assert optimizer.steps == 1 and optimizer.report.grad_norm > 0
 
 
-def test_gradient_checkpointing_gives_the_same_step():
+def test_34_gradient_checkpointing_gives_the_same_step():
     def run(checkpointed):
         network = small_network()
         optimizer = sara.AdamW(network, **PLAIN)
@@ -396,6 +396,10 @@ def test_bad_models_are_refused():
         sara.AdamW([{"params": network}, {"params": network}], **PLAIN)
     with pytest.raises(ValueError, match="for all groups together"):
         sara.AdamW([{"params": network, "threshold": 0.1}], **PLAIN)
+    for wrong, phrase in (({"lambda_rank": 1.0}, "for all groups together"), ({"weigth_decay": 0.1}, "weigth_decay: no option of a group"),
+                          ({"lr": -1.0}, "lr: out of range"), ({"betas": (1.0, 0.9)}, "betas: out of range")):  # fmt: skip
+        with pytest.raises(ValueError, match=phrase):
+            sara.AdamW([{"params": network, **wrong}], **PLAIN)
     with pytest.raises(TypeError):
         sara.AdamW(network, threshold=0.05, learning_rate=1.0)
     with torch.no_grad():
@@ -437,9 +441,11 @@ def test_a_weight_that_was_moved_converted_or_replaced_is_told():
     ):
         network = small_network()
         optimizer = sara.AdamW(network, **PLAIN)
+        state = optimizer.state_dict()
         change(network)
-        with pytest.raises(ValueError, match=phrase):
-            optimizer.step()
+        for use in (optimizer.step, optimizer.adapter, lambda: optimizer.load_state_dict(state)):
+            with pytest.raises(ValueError, match=phrase):
+                use()
         assert optimizer.steps == 0
 
 

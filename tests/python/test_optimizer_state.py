@@ -42,7 +42,7 @@ def made(dtype, progressive_iter, groups):
 @pytest.mark.parametrize("groups", [False, True], ids=["one group", "two groups"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("progressive_iter", [0, 9, 10, 11])
-def test_twenty_steps_equal_ten_and_a_reload_and_ten(progressive_iter, dtype, groups):
+def test_48_49_twenty_steps_equal_ten_and_a_reload_and_ten_before_at_and_after_the_reselection(progressive_iter, dtype, groups):
     torch.manual_seed(0)
     network, optimizer, schedule = straight = made(dtype, progressive_iter, groups)
     run(network, optimizer, schedule, range(10))
@@ -97,6 +97,9 @@ REFUSED = {
     "no step count": (lambda s: s["sara"].pop("steps"), "steps is missing"),
     "impossible counts": (lambda s: s["sara"].update(updates=99), "impossible step counts"),
     "another mask": (lambda s: s["sara"]["tensors"].reverse(), "another mask or other groups"),
+    "no values": (lambda s: s["state"][0].pop("values"), "group 0 has no values"),
+    "no rate": (lambda s: s["param_groups"][0].pop("lr"), "group 0 has no lr"),
+    "another mask of the same size": (lambda s: s["sara"].update(mask_hash="0" * 32), "another mask of the same size"),
     "another number of groups": (lambda s: s["param_groups"].append(s["param_groups"][0]), "another number of groups"),
 }
 
@@ -122,6 +125,19 @@ def test_a_state_of_the_same_groups_in_another_order_is_refused():
     optimizer.close()
     with pytest.raises(ValueError, match="other groups"):
         sara.AdamW([{"params": named[4:]}, {"params": named[:4]}], **OPTIONS).load_state_dict(state)
+
+
+def test_a_state_of_another_random_draw_is_refused():
+    network = small_network()
+    options = {"budget": 20, "selection": "random", "lr": 1e-2, "include": "5.weight"}
+    optimizer = sara.AdamW(network, **options, seed=0)
+    state = optimizer.state_dict()
+    optimizer.close()
+    other = sara.AdamW(network, **options, seed=1)
+    with pytest.raises(ValueError, match="another mask of the same size"):
+        other.load_state_dict(state)
+    other.close()
+    sara.AdamW(network, **options, seed=0).load_state_dict(state)
 
 
 def test_a_state_of_a_differently_trained_base_is_refused():

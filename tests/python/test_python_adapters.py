@@ -3,6 +3,8 @@
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from networks import loss_of, same_weights, small_network, weights_of
 
@@ -84,6 +86,48 @@ def test_an_adapter_can_be_made_by_hand():
     ):
         with pytest.raises(ValueError, match=phrase):
             sara.Adapter(tensors)
+
+
+def test_metadata_added_to_a_mixed_adapter_leaves_values_values_and_deltas_deltas(trained):
+    _, _, folder = trained
+    deltas, values = load_file(folder / "deltas.safetensors"), load_file(folder / "values.safetensors")
+    name = next(key for key in values if key.endswith(".value")).removesuffix(".value")
+    mixed = {key: tensor for key, tensor in deltas.items() if key != f"{name}.delta"} | {f"{name}.value": values[f"{name}.value"]}
+    with safe_open(folder / "deltas.safetensors", "pt") as file:
+        save_file(mixed, folder / "mixed.safetensors", metadata=file.metadata())
+    sara.save(sara.load(folder / "mixed.safetensors"), folder / "again.safetensors", {"note": "mixed"})
+    again = load_file(folder / "again.safetensors")
+    assert again.keys() == mixed.keys() and all(torch.equal(again[key], mixed[key]) for key in mixed)
+    assert sara.load(folder / "again.safetensors").metadata["note"] == "mixed"
+
+
+def test_what_an_adapter_object_shows_is_its_own(trained):
+    network, optimizer, folder = trained
+    adapter = optimizer.adapter()
+    for tensor in adapter.tensors.values():
+        tensor.indices.add_(1)
+    optimizer.save(folder / "later.safetensors")
+    assert all(torch.equal(a.indices, b.indices) for a, b in zip(sara.load(folder / "later.safetensors").tensors.values(), sara.load(folder / "deltas.safetensors").tensors.values()))
+
+
+def test_a_base_in_a_wider_type_than_the_training_is_the_same_base_but_a_narrower_one_is_not(tmp_path):
+    for trained_in, other, fits in ((torch.bfloat16, torch.float32, True), (torch.float32, torch.bfloat16, False)):
+        network = small_network().to(trained_in)
+        optimizer = sara.AdamW(network, threshold=0.05, lr=1e-2)
+        loss_of(network, 0, trained_in).backward()
+        optimizer.step()
+        optimizer.save(tmp_path / "adapter.safetensors")
+        fresh = small_network().to(other)
+        before = weights_of(fresh)
+        if fits:
+            sara.apply(fresh, tmp_path / "adapter.safetensors")
+            assert not same_weights(before, weights_of(fresh))
+            sara.apply(fresh, tmp_path / "adapter.safetensors", scale=0.5)  # known again with an adapter on it
+            sara.remove(fresh)
+        else:
+            with pytest.raises(sara.BadFile, match="another base"):
+                sara.apply(fresh, tmp_path / "adapter.safetensors")
+        assert same_weights(before, weights_of(fresh))
 
 
 def test_bad_use_is_a_named_error_and_the_model_is_untouched(trained, tmp_path):
