@@ -304,7 +304,7 @@ def test_37_flags_of_the_run_act(sara, model, uneven, own_model, tmp_path):
         assert (done.returncode == 0) == (code == 0) and (code in (0, 1) or done.returncode == code), done.stderr
         return done, output
 
-    done, first = run("--budget", "5%", "--json", "--cache", tmp_path / "cache")
+    done, first = run("--budget", "5%", "--progressive-iter", "0", "--json", "--cache", tmp_path / "cache")
     assert json.loads(done.stdout)["steps"] == 2 and any((tmp_path / "cache").iterdir())
     run("--budget", "5%", output=first, code=1)
     run("--budget", "5%", "--overwrite", output=first)
