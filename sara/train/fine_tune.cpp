@@ -108,6 +108,12 @@ void write_skipped(const std::string& path, const ImageFolderReport& report) {
   write_file(path, lines);
 }
 
+// "step-000500": as many digits as sort by name for any run.
+std::string sample_folder(int64_t step) {
+  const auto digits = std::to_string(step);
+  return "step-" + std::string(digits.size() < 6 ? 6 - digits.size() : 0, '0') + digits;
+}
+
 // JSON has no NaN and no infinity: those are written as text.
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(std::isnan(value) ? "nan" : message(value)); }
 
@@ -127,6 +133,8 @@ double chosen_lr(const Method& method, const MethodOptions& options) { return op
 Json fine_tune(const FineTuneRequest& request) {
   const auto device = device_from_name(request.run.device);
   if (request.run.data.empty()) throw InvalidArgument("data: missing. Fix: add --data FOLDER");
+  if (request.run.sample_every && request.run.sample_prompt.empty())
+    throw InvalidArgument("sample_every: no effect without prompts. Fix: add --sample-prompt TEXT, or leave it out");
   if (request.run.output.empty()) throw InvalidArgument("output: missing. Fix: add --output FOLDER");
   lr_curve(request.train.lr_scheduler, 1, request.train.steps, request.train.lr_warmup_steps);  // throws where curve and warm-up do not fit
   ModelFolder model(request.model);
@@ -165,6 +173,8 @@ Json fine_tune(const FineTuneRequest& request) {
         last_step = step.step;
         last = step;
         progress.add(step);
+        if (request.run.sample_every && step.step % *request.run.sample_every == 0 && step.step < request.train.steps)
+          draw_samples(request, model, unet, folder.file(message("samples/", sample_folder(step.step))), device);
         return StopSignal::received() == 0;
       });
     } catch (const NonFinite&) {

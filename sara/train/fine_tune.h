@@ -23,6 +23,7 @@ struct RunOptions {
   std::string device = "auto";
   std::string method = "sara";
   std::vector<std::string> sample_prompt;
+  std::optional<int64_t> sample_every;
   int64_t sample_steps = 30;
   double sample_guidance = 7.5;
 
@@ -35,6 +36,7 @@ struct RunOptions {
     v("device", device, "auto, cpu, cuda or cuda:N");
     v("method", method, "Training method", one_of({"sara", "full"}));
     v("sample_prompt", sample_prompt, "Draw this prompt before and after training into samples/ (repeat for more)");
+    v("sample_every", sample_every, "Draw the sample prompts after every this many steps too (default: before and after training only)", at_least(1));
     v("sample_steps", sample_steps, "Sampler steps of the samples", at_least(1));
     v("sample_guidance", sample_guidance, "Guidance scale of the samples", at_least(0));
   }

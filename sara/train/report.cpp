@@ -79,6 +79,19 @@ Curve running_mean(const Curve& curve) {
   return mean;
 }
 
+// The folders of samples in the order of training.
+std::vector<std::string> sample_moments(const std::string& folder) {
+  std::vector<std::string> steps;
+  std::error_code failure;
+  for (const auto& entry : fs::directory_iterator(fs::path(folder) / "samples", failure)) {
+    if (const auto name = entry.path().filename().string(); name.rfind("step-", 0) == 0) steps.push_back(name);
+  }
+  std::sort(steps.begin(), steps.end());
+  steps.insert(steps.begin(), "before");
+  steps.push_back("after");
+  return steps;
+}
+
 }  // namespace
 
 std::string loss_chart(const std::vector<double>& losses) {
@@ -121,10 +134,13 @@ std::string report_page(const std::string& folder, const Json& summary, const st
   }
   page << "</table>\n<h2>Loss</h2>\n" << loss_chart(losses);
   if (!prompts.empty()) {
-    page << "<h2>Samples</h2>\n<table><tr><th>prompt</th><th>base</th><th>trained</th></tr>\n";
+    const auto moments = sample_moments(folder);
+    page << "<h2>Samples</h2>\n<table><tr><th>prompt</th>";
+    for (const auto& when : moments) page << "<th>" << (when == "before" ? "base" : when == "after" ? "trained" : html(when)) << "</th>";
+    page << "</tr>\n";
     for (size_t i = 0; i < prompts.size(); ++i) {
       page << "<tr><td>" << html(prompts[i]) << "</td>";
-      for (const char* when : {"before", "after"}) {
+      for (const auto& when : moments) {
         const auto path = fs::path(folder) / "samples" / when / (std::to_string(i) + ".png");
         page << "<td>";
         if (fs::exists(path)) page << "<img alt=\"" << when << "\" src=\"data:image/png;base64," << base64(read_file(path.string())) << "\">";

@@ -2,8 +2,8 @@
 """Behaviours that an implementation of SaRA is known to get wrong, at the program and its files.
 
 Rows 4-7, 9-11, 14-20, 23-27, 30, 31 and 51 are in pitfalls_test.cpp, on the optimizer itself; 13, 34, 48 and 49 in tests/python, under
-their numbers. Rows that belong to features this version does not have: 32 (several processes; refused), 35 (validation during training),
-54 and 55 (scores), 56 (further families and tasks); resume by the command line and the second half of 51 (a limit on checkpoints) too.
+their numbers. Rows that belong to features this version does not have: 32 (several processes; refused), 54 and 55 (scores), 56 (further
+families and tasks); resume by the command line and the second half of 51 (a limit on checkpoints) too.
 """
 
 import json
@@ -231,6 +231,18 @@ def test_33_samples_and_the_file_of_a_run_are_the_averages(train, sara, model, t
     assert abs(drawn - sample).max() <= 1
 
 
+def test_35_samples_during_training_are_drawn_once_for_each_optimizer_step_that_asks(train, refused):
+    words = ["--budget", "5%", "--lr", "1e-2", "--sample-prompt", "a red square", "--sample-steps", "2", "--progressive-iter", "0"]
+    (_, plain), (_, watched) = train(*words), train(*words, "--sample-every", "2", "--gradient-accumulation-steps", "1")
+    (_, accumulated) = train(*words, "--sample-every", "2", "--gradient-accumulation-steps", "3")
+    assert same(plain, watched)  # looking changes nothing
+    for output in (watched, accumulated):
+        assert sorted(path.name for path in (output / "samples").iterdir()) == ["after", "before", "step-000002"]  # of 4 steps
+        before, middle, after = ((output / "samples" / when / "0.png").read_bytes() for when in ("before", "step-000002", "after"))
+        assert middle not in (before, after) and "<th>step-000002</th>" in (output / "report.html").read_text()
+    refused(2, ["sample_every", "--sample-prompt"], "train", "--data", "/no/such", "--output", "/no/such/out", "--sample-every", "2")
+
+
 def test_36_training_the_text_encoder_is_refused_before_anything_is_loaded(refused):
     refused(2, ["train_text_encoder", "Fix"], "train", "--model", "/no/such/model", "--data", "/no/such", "--output", "/no/such/out", "--train_text_encoder")
 
@@ -244,7 +256,7 @@ FLAGS = {
     "--caption-prefix": "tiny style, ", "--resolution": "8", "--random-flip": None, "--resize-filter": "bicubic",
 }  # fmt: skip
 OTHER = {
-    "model", "data", "output", "json", "overwrite", "cache", "device", "method", "sample-prompt", "sample-steps", "sample-guidance", "max-skipped-steps", "threshold",
+    "model", "data", "output", "json", "overwrite", "cache", "device", "method", "sample-prompt", "sample-every", "sample-steps", "sample-guidance", "max-skipped-steps", "threshold",
     "selection", "tuned", "adapter-dtype",  # tests/cli/test_selection.py
     "force", "image-column", "caption-column", "caption-extension", "missing-caption", "verify-images", "skip-bad-images", "allow-nonfinite",
     "crop",
