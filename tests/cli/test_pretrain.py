@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+from noise import noise_picture
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -23,7 +24,7 @@ def layout(model, tmp_path_factory):
 def eight(tmp_path_factory):
     folder = tmp_path_factory.mktemp("eight")
     for index in range(8):
-        Image.effect_noise((16, 16), 10 + 20 * index).convert("RGB").save(folder / f"{index}.png")
+        noise_picture((16, 16), 10 + 20 * index, index).save(folder / f"{index}.png")
         (folder / f"{index}.txt").write_text(f"number {index}\n")
     return folder
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from noise import noise_picture
 from probe import BUILD
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -25,7 +26,7 @@ def six(tmp_path_factory):
     """Six captioned pictures of 16 x 16."""
     folder = tmp_path_factory.mktemp("six")
     for index in range(6):
-        Image.effect_noise((16, 16), 20 + 30 * index).convert("RGB").save(folder / f"{index}.png")
+        noise_picture((16, 16), 20 + 30 * index, index).save(folder / f"{index}.png")
         (folder / f"{index}.txt").write_text(f"number {index}\n")
     return folder
 

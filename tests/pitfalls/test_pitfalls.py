@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from noise import noise_picture
 from probe import ROOT, ProbeError, run_probe
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -279,7 +280,7 @@ def uneven(tmp_path_factory):
     """Pictures whose size, sides and captions leave something to choose."""
     folder = tmp_path_factory.mktemp("uneven")
     for index in range(4):
-        Image.effect_noise((37, 24), 90).convert("RGB").save(folder / f"{index}.png")
+        noise_picture((37, 24), 90, index).save(folder / f"{index}.png")
         (folder / f"{index}.txt").write_text(f"number {index}\n")
     return folder
 
@@ -343,7 +344,7 @@ def test_37_flags_of_the_data_act(sara, model, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     for index in range(2):
-        Image.effect_noise((16, 16), 90).convert("RGB").save(data / f"{index}.png")
+        noise_picture((16, 16), 90, index).save(data / f"{index}.png")
     rows = [{"file_name": f"{index}.png", "picture": f"{1 - index}.png", "text": f"number {index}", "words": f"word {index}"} for index in range(2)]
     (data / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     counter = iter(range(100))
@@ -364,7 +365,7 @@ def test_37_flags_of_the_data_act(sara, model, tmp_path):
     assert same(usual, run("--caption-extension", ".words"))
     run("--missing-caption", "skip", code=1)
     assert not same(usual, run("--missing-caption", "empty"))
-    Image.effect_noise((16, 16), 90).convert("RGB").save(data / "2.png")
+    noise_picture((16, 16), 90, 2).save(data / "2.png")
     damaged = bytearray((data / "2.png").read_bytes())
     damaged[len(damaged) // 2 : len(damaged) // 2 + 40] = bytes(40)  # the header is good, the picture is not
     (data / "2.png").write_bytes(damaged)
