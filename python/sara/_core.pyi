@@ -18,6 +18,9 @@ def mask(
     include: Sequence[str],
     exclude: Sequence[str],
     force: bool,
+    selection: str,
+    seed: int,
+    tuned: Mapping[str, Tensor] | None,
 ) -> dict[str, Tensor]: ...
 def nuclear_norm(values: Tensor, indices: Tensor, rows: int, columns: int) -> tuple[float, Tensor]: ...
 

@@ -12,8 +12,8 @@ import torch
 
 from sara import _core
 from sara._build_info import version
-from sara.parameters import named_parameters, scope_of, unwrapped
-from sara.selection import budget_text, patterns
+from sara.parameters import scope_of
+from sara.selection import budget_text, patterns, weights_of
 
 _DEFAULTS = _core.option_defaults()
 _GROUP_KEYS = ("lr", "betas", "eps", "weight_decay")
@@ -138,7 +138,6 @@ class AdamW(torch.optim.Optimizer):
             force=force,
             selection=selection,
         )
-        tuned_weights = None if tuned is None else dict(named_parameters(unwrapped(tuned)))
         for named, _ in scope.groups:
             for _, parameter in named:
                 if parameter._post_accumulate_grad_hooks is not None and not parameter._post_accumulate_grad_hooks:
@@ -146,7 +145,7 @@ class AdamW(torch.optim.Optimizer):
                     parameter._post_accumulate_grad_hooks = None
         self._family = scope.family
         self._flags = [(parameter, parameter.requires_grad) for named, _ in scope.groups for _, parameter in named]
-        self._core = _core.AdamW([(named, settings.get("lr"), settings.get("weight_decay")) for named, settings in scope.groups], options, tuned_weights)
+        self._core = _core.AdamW([(named, settings.get("lr"), settings.get("weight_decay")) for named, settings in scope.groups], options, weights_of(tuned))
         tensors = {name: parameter for named, _ in scope.groups for name, parameter in named}
         self._homes = [(name, *scope.owners[name], tensors[name]) for name in self._core.trained_names() if name in scope.owners]
         self.report: StepReport | None = None

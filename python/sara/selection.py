@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import torch
 
 from sara import _core
-from sara.parameters import scope_of
+from sara.parameters import named_parameters, scope_of, unwrapped
 
 
 def budget_text(budget):
@@ -21,6 +22,11 @@ def patterns(given):
     return [] if given is None else [given] if isinstance(given, str) else list(given)
 
 
+def weights_of(tuned):
+    """A tuned module's parameters by the names they are trained under; None for None."""
+    return None if tuned is None else dict(named_parameters(unwrapped(tuned)))
+
+
 def mask(
     model: torch.nn.Module | Iterable[tuple[str, torch.Tensor]] | Sequence[dict],
     threshold: float | None = None,
@@ -29,11 +35,15 @@ def mask(
     include: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
     force: bool = False,
+    selection: Literal["below", "largest", "random", "smallest_per_tensor", "changed"] = "below",
+    seed: int = 0,
+    tuned: torch.nn.Module | None = None,
 ) -> dict[str, torch.Tensor]:
-    """The selected positions, { |p| < threshold } (Sec. 3, 4.1, Eq. 1-3), without training anything.
+    """The selected positions, { |p| < threshold } (Sec. 3, 4.1, Eq. 1-3) or another selection's, without training anything.
 
     model: as for sara.AdamW. threshold: strict bound on |p| (2e-3 when no budget is given); or budget: a count (50_000_000,
-    "50M") or a share ("5%"). include, exclude: regular expressions on parameter names.
+    "50M") or a share ("5%"). include, exclude: regular expressions on parameter names. selection, tuned: as for sara.AdamW; seed: of
+    selection "random".
 
     Returns a dict: parameter name -> sorted flat indices [n] (int32; int64 above 2^31 elements) into the contiguous tensor, for
     every parameter with something selected. It depends on the weights' bits only.
@@ -42,4 +52,4 @@ def mask(
     or infinite weights.
     """
     named = [item for group, _ in scope_of(model).groups for item in group]
-    return _core.mask(named, threshold, budget_text(budget), patterns(include), patterns(exclude), force)
+    return _core.mask(named, threshold, budget_text(budget), patterns(include), patterns(exclude), force, selection, seed, weights_of(tuned))

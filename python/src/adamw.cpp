@@ -6,6 +6,7 @@
 #include <torch/utils.h>
 
 #include "python/src/option_dict.h"
+#include "python/src/tuned_tensors.h"
 #include "sara/base/error.h"
 #include "sara/methods/sara.h"
 #include "sara/weights/precision.h"
@@ -20,14 +21,7 @@ using GroupStepTuple = std::tuple<double, double, double, double, double>;  // l
 
 std::unique_ptr<AdamW> make_adamw(const std::vector<GroupTuple>& groups, const py::dict& keywords, std::optional<std::map<std::string, torch::Tensor>> tuned) {
   AdamWOptions options = options_from(keywords);
-  if (tuned) {
-    options.tuned_weights([tuned = std::move(*tuned)](const std::string& name, const torch::Tensor& weight) {
-      const auto found = tuned.find(name);
-      if (found == tuned.end()) throw InvalidArgument(message("tuned: it has no weight ", escaped(name), ". Fix: give the tuned model itself, of the same kind"));
-      if (found->second.sizes() != weight.sizes()) throw InvalidArgument(message("tuned: ", escaped(name), " has another shape than the model's. Fix: give a tuned model of the same kind"));
-      return found->second.detach().to(weight.options());
-    });
-  }
+  if (tuned) options.tuned_weights(tuned_tensors(std::move(*tuned)));
   const py::gil_scoped_release unlocked;
   std::vector<ParameterGroup> out;
   for (const auto& [parameters, lr, weight_decay] : groups) out.push_back({parameters, lr, weight_decay});

@@ -68,6 +68,8 @@ def test_other_selections_train_what_their_name_says():
     bound = weights.sort(descending=True).values[39]
     for name, positions in moved_positions("largest").items():
         assert all(weights_of(small_network())[name].view(-1)[positions].abs() >= bound), name
+    drawn = sara.mask(small_network(), budget=40, selection="random", seed=1)
+    assert all(set(positions) <= set(drawn.get(name, torch.empty(0)).tolist()) for name, positions in moved_positions("random", seed=1).items())
     assert moved_positions("random", seed=1) == moved_positions("random", seed=1) != moved_positions("random", seed=2)
 
 
@@ -76,6 +78,8 @@ def test_changed_trains_what_a_tuned_module_moved_most():
     with torch.no_grad():
         dict(tuned.named_parameters())[name].view(-1)[10:50] += 0.5
     moved = moved_positions("changed", tuned=tuned)
+    masks = sara.mask(small_network(), budget=40, selection="changed", tuned=tuned)
+    assert masks.keys() == {name} and set(moved[name]) <= set(masks[name].tolist()) and len(masks[name]) == 40
     assert {key for key, positions in moved.items() if positions} == {name} and set(moved[name]) <= set(range(10, 50)) and len(moved[name]) > 20
     with pytest.raises(ValueError, match="tuned: selection changed compares with a tuned model"):
         moved_positions("changed")
