@@ -10,7 +10,7 @@ namespace sara {
 
 // An adapter: what one run learned, sparse, by parameter path. The file (version 1, .safetensors) holds per tensor
 //   <key>.gaps   U8    the sorted flat indices (sara/sparse/gaps.h)
-//   <key>.delta  F32, BF16 or F16 [n]: values minus base; moves to other bases, exact on bf16 and fp16 bases
+//   <key>.delta  F32, BF16 or F16 [n]: values minus base; moves to other bases; exact on bf16 and fp16 bases but for weights next to 0
 //   or <key>.value: the trained weights themselves; restores fp32 weights bit for bit on their own base
 // with <key> = component.path ("unet.conv_in.weight"), and in its metadata
 //   format "sara-adapter", version "1", base_hash (JSON: key -> XXH3-128 of the base tensor's bytes), family, base_model,
@@ -31,7 +31,8 @@ struct Adapter {
 };
 
 // What was learned, as an adapter. Deltas in fp32 are chosen so that base + delta, rounded once to the weight's bf16 or
-// fp16, is the trained weight bit for bit. dtype: fp32, bf16 or fp16 of the data.
+// fp16, is the trained weight bit for bit wherever an fp32 delta can say it (next to 0 it may lie between two sums; then the
+// nearest). dtype: fp32, bf16 or fp16 of the data.
 Adapter make_adapter(const std::vector<Learned>& learned, const std::map<std::string, std::string>& base_hashes,
                      bool as_values = false, at::ScalarType dtype = torch::kFloat);
 
