@@ -35,6 +35,19 @@ Attention::Attention(const AttentionOptions& options, const torch::TensorOptions
   to_out_ = make_at<Linear>(*this, "to_out.0", options.channels, options.channels, true, tensor_options);
 }
 
+AttentionParameters Attention::parameters() const {
+  SARA_CHECK(!to_q_->bias.defined());
+  AttentionParameters parameters;
+  parameters.to_q = to_q_->weight;
+  parameters.to_k = to_k_->weight;
+  parameters.to_v = to_v_->weight;
+  parameters.to_out_weight = to_out_->weight;
+  parameters.to_out_bias = to_out_->bias;
+  parameters.heads = heads_;
+  parameters.upcast = upcast_;
+  return parameters;
+}
+
 torch::Tensor Attention::forward(const torch::Tensor& x, const torch::Tensor& context) const {
   auto q = to_q_->forward(x), k = to_k_->forward(context), v = to_v_->forward(context);
   if (upcast_) {

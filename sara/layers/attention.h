@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "sara/layers/linear.h"
+#include "sara/ops/attention.h"
 
 #include <torch/nn/module.h>
 #include <torch/types.h>
@@ -26,6 +27,8 @@ struct AttentionOptions {
 class Attention : public torch::nn::Module {
  public:
   Attention(const AttentionOptions& options, const torch::TensorOptions& tensor_options);
+  // What a fused block needs instead of forward(), without its norm. Only for attention without qkv_bias.
+  AttentionParameters parameters() const;
   // x [B, T, channels], context [B, S, context_channels] -> [B, T, channels]
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& context) const;
 

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/layers/conv.h"
 
+#include "sara/ops/norm_conv2d.h"
+
 #include <torch/types.h>
 
 namespace sara {
 
 Conv2d::Conv2d(const Shape& shape, const torch::TensorOptions& options)
-    : stride_(shape.stride), padding_(shape.padding) {
+    : geometry_{shape.kernel, shape.stride, shape.padding} {
   weight = register_parameter("weight", torch::empty({shape.out, shape.in, shape.kernel, shape.kernel}, options));
   bias = register_parameter("bias", torch::empty({shape.out}, options));
 }
 
 torch::Tensor Conv2d::forward(const torch::Tensor& x) const {
-  return at::conv2d(x, weight, bias, {stride_, stride_}, {padding_, padding_});
+  return conv2d(x, weight, bias, geometry_);
 }
 
 }  // namespace sara

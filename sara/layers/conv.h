@@ -3,6 +3,8 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
+#include "sara/ops/convolution.h"
+
 namespace sara {
 
 // Two-dimensional cross-correlation with zero padding. Parameters: weight [out, in, kernel, kernel], bias [out].
@@ -15,10 +17,12 @@ class Conv2d : public torch::nn::Module {
   Conv2d(const Shape& shape, const torch::TensorOptions& options);
   torch::Tensor forward(const torch::Tensor& x) const;
 
+  ConvolutionShape geometry() const { return geometry_; }
+
   torch::Tensor weight, bias;
 
  private:
-  int64_t stride_, padding_;
+  ConvolutionShape geometry_;
 };
 
 }  // namespace sara

@@ -13,6 +13,15 @@ FeedForward::FeedForward(int64_t channels, const torch::TensorOptions& options) 
   out_ = make_at<Linear>(*this, "net.2", inner, channels, true, options);
 }
 
+FeedForwardParameters FeedForward::parameters() const {
+  FeedForwardParameters parameters;
+  parameters.in_weight = in_->weight;
+  parameters.in_bias = in_->bias;
+  parameters.out_weight = out_->weight;
+  parameters.out_bias = out_->bias;
+  return parameters;
+}
+
 torch::Tensor FeedForward::forward(const torch::Tensor& x) const {
   const auto halves = in_->forward(x).chunk(2, -1);
   return out_->forward(halves[0] * at::gelu(halves[1]));

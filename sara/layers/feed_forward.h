@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "sara/layers/linear.h"
+#include "sara/ops/feed_forward.h"
 
 #include <torch/nn/module.h>
 #include <torch/types.h>
@@ -15,6 +16,7 @@ class FeedForward : public torch::nn::Module {
  public:
   FeedForward(int64_t channels, const torch::TensorOptions& options);
   torch::Tensor forward(const torch::Tensor& x) const;
+  FeedForwardParameters parameters() const;  // what a fused block needs instead of forward(), without its norm
 
  private:
   std::shared_ptr<Linear> in_, out_;

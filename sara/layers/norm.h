@@ -3,6 +3,8 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
+#include "sara/ops/norm_conv2d.h"
+
 namespace sara {
 
 // y = (x - mean) / sqrt(var + eps) · weight + bias, mean and biased variance over each group of channels and all
@@ -11,6 +13,8 @@ class GroupNorm : public torch::nn::Module {
  public:
   GroupNorm(int64_t groups, int64_t channels, double eps, const torch::TensorOptions& options);
   torch::Tensor forward(const torch::Tensor& x) const;
+  // What a fused block needs instead of forward().
+  GroupNormParameters parameters_for(bool silu) const { return {weight, bias, groups_, eps_, silu}; }
 
   torch::Tensor weight, bias;
 
@@ -24,6 +28,8 @@ class LayerNorm : public torch::nn::Module {
  public:
   LayerNorm(int64_t channels, double eps, const torch::TensorOptions& options);
   torch::Tensor forward(const torch::Tensor& x) const;
+
+  double eps() const { return eps_; }
 
   torch::Tensor weight, bias;
 

@@ -2,6 +2,7 @@
 #include "sara/layers/resample.h"
 
 #include "sara/layers/register_path.h"
+#include "sara/ops/upsample_conv2d.h"
 
 #include <torch/types.h>
 
@@ -21,7 +22,7 @@ Upsample::Upsample(int64_t channels, const torch::TensorOptions& options) {
 }
 
 torch::Tensor Upsample::forward(const torch::Tensor& x, int64_t height, int64_t width) const {
-  return conv_->forward(at::upsample_nearest2d(x, {height, width}));
+  return upsample_conv2d(x, height, width, conv_->weight, conv_->bias, conv_->geometry());
 }
 
 }  // namespace sara

@@ -2,6 +2,8 @@
 #include "sara/layers/resnet.h"
 
 #include "sara/layers/register_path.h"
+#include "sara/ops/checkpoint.h"
+#include "sara/ops/norm_conv2d.h"
 
 #include <torch/types.h>
 
@@ -19,11 +21,16 @@ ResnetBlock::ResnetBlock(const ResnetOptions& options, const torch::TensorOption
                                 tensor_options);
 }
 
+torch::Tensor ResnetBlock::run(const torch::Tensor& x, const torch::Tensor& activated_time) const {
+  const auto shift = time_ ? time_->forward(activated_time) : torch::Tensor();
+  const auto hidden = norm_conv2d(x, norm1_->parameters_for(/*silu=*/true), conv1_->weight, conv1_->bias, conv1_->geometry(), shift);
+  const auto residual = shortcut_ ? shortcut_->forward(x) : x;
+  return norm_conv2d(hidden, norm2_->parameters_for(/*silu=*/true), conv2_->weight, conv2_->bias, conv2_->geometry(), {}, residual);
+}
+
 torch::Tensor ResnetBlock::forward(const torch::Tensor& x, const torch::Tensor& activated_time) const {
-  auto hidden = conv1_->forward(at::silu(norm1_->forward(x)));
-  if (time_) hidden = hidden + time_->forward(activated_time).unsqueeze(2).unsqueeze(3);
-  hidden = conv2_->forward(at::silu(norm2_->forward(hidden)));
-  return (shortcut_ ? shortcut_->forward(x) : x) + hidden;
+  if (level_ != MemoryLevel::checkpoint) return run(x, activated_time);
+  return checkpoint([this](const auto& inputs) { return run(inputs[0], inputs[1]); }, {x, activated_time});
 }
 
 }  // namespace sara

@@ -3,6 +3,7 @@
 #include "sara/layers/conv.h"
 #include "sara/layers/linear.h"
 #include "sara/layers/norm.h"
+#include "sara/ops/memory_level.h"
 
 #include <torch/nn/module.h>
 #include <torch/types.h>
@@ -23,10 +24,14 @@ struct ResnetOptions {
 class ResnetBlock : public torch::nn::Module {
  public:
   ResnetBlock(const ResnetOptions& options, const torch::TensorOptions& tensor_options);
+  void set_memory_level(MemoryLevel level) { level_ = level; }
   // x [B, in, H, W], activated_time = silu(time embedding) [B, time_channels], undefined without time channels.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& activated_time = {}) const;
 
  private:
+  torch::Tensor run(const torch::Tensor& x, const torch::Tensor& activated_time) const;
+
+  MemoryLevel level_ = MemoryLevel::n0;
   std::shared_ptr<GroupNorm> norm1_, norm2_;
   std::shared_ptr<Conv2d> conv1_, conv2_, shortcut_;
   std::shared_ptr<Linear> time_;

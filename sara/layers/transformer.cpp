@@ -3,6 +3,10 @@
 
 #include "sara/base/message.h"
 #include "sara/layers/register_path.h"
+#include "sara/ops/attention.h"
+#include "sara/ops/checkpoint.h"
+#include "sara/ops/feed_forward.h"
+#include "sara/ops/token_projection.h"
 
 #include <torch/types.h>
 
@@ -22,10 +26,20 @@ BasicTransformerBlock::BasicTransformerBlock(const TransformerOptions& options,
 }
 
 torch::Tensor BasicTransformerBlock::forward(const torch::Tensor& x, const torch::Tensor& context) const {
-  const auto normed = norm1_->forward(x);
-  auto result = x + attn1_->forward(normed, normed);
-  result = result + attn2_->forward(norm2_->forward(result), context);
-  return result + ff_->forward(norm3_->forward(result));
+  const auto normed_attention = [this](const LayerNorm& norm, const Attention& attention, const torch::Tensor& from, const torch::Tensor& other) {
+    auto parameters = attention.parameters();
+    parameters.norm_weight = norm.weight;
+    parameters.norm_bias = norm.bias;
+    parameters.eps = norm.eps();
+    return attention_block(from, other, parameters, level_);
+  };
+  auto result = normed_attention(*norm1_, *attn1_, x, {});
+  result = normed_attention(*norm2_, *attn2_, result, context);
+  auto parameters = ff_->parameters();
+  parameters.norm_weight = norm3_->weight;
+  parameters.norm_bias = norm3_->bias;
+  parameters.eps = norm3_->eps();
+  return feed_forward_block(result, parameters, level_);
 }
 
 Transformer2D::Transformer2D(const TransformerOptions& options, const torch::TensorOptions& tensor_options) {
@@ -45,18 +59,21 @@ Transformer2D::Transformer2D(const TransformerOptions& options, const torch::Ten
     conv_out_ = make_at<Conv2d>(*this, "proj_out", pointwise, tensor_options);
 }
 
-torch::Tensor Transformer2D::forward(const torch::Tensor& x, const torch::Tensor& context) const {
-  const int64_t height = x.size(2), width = x.size(3);
-  auto map = norm_->forward(x);
-  if (conv_in_) map = conv_in_->forward(map);
-  auto tokens = map.flatten(2).transpose(1, 2);  // [B, H·W, C]
-  // Contiguous tokens: every block's linear layer and norm would otherwise copy them again.
-  tokens = linear_in_ ? linear_in_->forward(tokens) : tokens.contiguous();
+void Transformer2D::set_memory_level(MemoryLevel level) {
+  level_ = level;
+  for (const auto& block : blocks_) block->set_memory_level(level);
+}
+
+torch::Tensor Transformer2D::run(const torch::Tensor& x, const torch::Tensor& context) const {
+  const auto norm = norm_->parameters_for(/*silu=*/false);
+  auto tokens = linear_in_ ? map_to_tokens(x, norm, linear_in_->weight, linear_in_->bias) : map_to_tokens(x, norm, conv_in_->weight, conv_in_->bias);
   for (const auto& block : blocks_) tokens = block->forward(tokens, context);
-  if (linear_out_) tokens = linear_out_->forward(tokens);
-  map = tokens.transpose(1, 2).unflatten(2, {height, width}).contiguous();
-  if (conv_out_) map = conv_out_->forward(map);
-  return map + x;
+  return linear_out_ ? tokens_to_map(tokens, linear_out_->weight, linear_out_->bias, x) : tokens_to_map(tokens, conv_out_->weight, conv_out_->bias, x);
+}
+
+torch::Tensor Transformer2D::forward(const torch::Tensor& x, const torch::Tensor& context) const {
+  if (level_ != MemoryLevel::checkpoint) return run(x, context);
+  return checkpoint([this](const auto& inputs) { return run(inputs[0], inputs[1]); }, {x, context});
 }
 
 }  // namespace sara

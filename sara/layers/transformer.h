@@ -4,6 +4,7 @@
 #include "sara/layers/conv.h"
 #include "sara/layers/feed_forward.h"
 #include "sara/layers/norm.h"
+#include "sara/ops/memory_level.h"
 
 #include <torch/nn/module.h>
 #include <torch/types.h>
@@ -29,8 +30,10 @@ class BasicTransformerBlock : public torch::nn::Module {
   BasicTransformerBlock(const TransformerOptions& options, const torch::TensorOptions& tensor_options);
   // x [B, T, C], context [B, S, cross_attention_dim] -> [B, T, C]
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& context) const;
+  void set_memory_level(MemoryLevel level) { level_ = level; }
 
  private:
+  MemoryLevel level_ = MemoryLevel::n0;
   std::shared_ptr<LayerNorm> norm1_, norm2_, norm3_;
   std::shared_ptr<Attention> attn1_, attn2_;
   std::shared_ptr<FeedForward> ff_;
@@ -42,8 +45,12 @@ class Transformer2D : public torch::nn::Module {
  public:
   Transformer2D(const TransformerOptions& options, const torch::TensorOptions& tensor_options);
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& context) const;
+  void set_memory_level(MemoryLevel level);
 
  private:
+  torch::Tensor run(const torch::Tensor& x, const torch::Tensor& context) const;
+
+  MemoryLevel level_ = MemoryLevel::n0;
   std::shared_ptr<GroupNorm> norm_;
   std::shared_ptr<Linear> linear_in_, linear_out_;  // these two or
   std::shared_ptr<Conv2d> conv_in_, conv_out_;      // these two

@@ -4,6 +4,7 @@
 #include "sara/base/error.h"
 #include "sara/base/message.h"
 #include "sara/layers/register_path.h"
+#include "sara/ops/norm_conv2d.h"
 
 #include <torch/types.h>
 
@@ -85,6 +86,13 @@ void UNet2DConditionModel::check_inputs(const torch::Tensor& sample, const torch
     fail("encoder_hidden_states", message("[", sample.size(0), ", T, ", config_.cross_attention_dim, "]"), text);
 }
 
+void UNet2DConditionModel::set_memory_level(MemoryLevel level) {
+  for (const auto& module : modules()) {
+    if (auto* resnet = dynamic_cast<ResnetBlock*>(module.get())) resnet->set_memory_level(level);
+    if (auto* transformer = dynamic_cast<Transformer2D*>(module.get())) transformer->set_memory_level(level);
+  }
+}
+
 torch::Tensor UNet2DConditionModel::forward(const torch::Tensor& sample, const torch::Tensor& timestep,
                                             const torch::Tensor& encoder_hidden_states) const {
   check_inputs(sample, timestep, encoder_hidden_states);
@@ -97,7 +105,7 @@ torch::Tensor UNet2DConditionModel::forward(const torch::Tensor& sample, const t
   for (const auto& block : down_blocks_) x = block->forward(std::move(x), conditions, skips);
   x = mid_block_->forward(x, conditions);
   for (const auto& block : up_blocks_) x = block->forward(std::move(x), conditions, skips);
-  return conv_out_->forward(at::silu(norm_out_->forward(x)));
+  return norm_conv2d(x, norm_out_->parameters_for(/*silu=*/true), conv_out_->weight, conv_out_->bias, conv_out_->geometry());
 }
 
 }  // namespace sara

@@ -25,6 +25,9 @@ class UNet2DConditionModel : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& sample, const torch::Tensor& timestep,
                         const torch::Tensor& encoder_hidden_states) const;
 
+  // What its blocks keep for the backward pass; n0 unless set.
+  void set_memory_level(MemoryLevel level);
+
   const UNetConfig& config() const { return config_; }
 
  private:

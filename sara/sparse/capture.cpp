@@ -14,6 +14,7 @@ using torch::autograd::PostAccumulateGradHook;
 struct GatherHook : PostAccumulateGradHook {
   GatherHook(Values& values, size_t slot) : values(values), slot(slot) {}
   void operator()(const torch::Tensor& weight) override {
+    if (!weight.grad().defined()) return;  // the layer has added its part itself
     torch::NoGradGuard no_grad;
     values.gather_gradient_(slot, weight.grad());
     weight.mutable_grad().reset();
@@ -33,6 +34,11 @@ bool is_ours(const torch::Tensor& weight, const Values& values) {
 }
 
 }  // namespace
+
+std::optional<GradientSink> gradient_sink(const torch::Tensor& weight) {
+  if (const auto* hook = dynamic_cast<GatherHook*>(hook_of(weight))) return GradientSink{&hook->values, hook->slot};
+  return std::nullopt;
+}
 
 Capture::Capture(Values& values, const NamedTensors& scope) : values_(values) {
   for (const auto& [name, weight] : scope) {

@@ -5,6 +5,16 @@
 
 namespace sara {
 
+// Where the gradient of a captured weight goes: a slot of compact values.
+struct GradientSink {
+  Values* values;
+  size_t slot;
+};
+
+// The sink of a leaf weight that a Capture holds, none for any other tensor. What writes to it must give autograd no
+// gradient for that weight, or it would count twice.
+std::optional<GradientSink> gradient_sink(const torch::Tensor& weight);
+
 // Unstructural backpropagation (Sec. 4.4, Eq. 7-8) for any module: after autograd has finished the gradient of a leaf
 // weight, a hook adds its selected entries to the compact gradient and frees the dense one at once, so that at no time
 // more than the dense gradient of one weight exists. Backward passes add up until Values::clear_gradient_().

@@ -57,11 +57,13 @@ int64_t Values::below(double threshold) const {
   return count;
 }
 
-void Values::gather_gradient_(size_t slot, const torch::Tensor& dense) {
+torch::Tensor Values::open_gradient_(size_t slot) {
   require_in_place(slots_[slot]);
   adopt_gradient_(slots_[slot].group);
-  gather_add_(span(gradient_, slots_[slot]), dense, slots_[slot].indices);
+  return span(gradient_, slots_[slot]);
 }
+
+void Values::gather_gradient_(size_t slot, const torch::Tensor& dense) { gather_add_(open_gradient_(slot), dense, slots_[slot].indices); }
 
 void Values::scatter_() const {
   for (const Slot& slot : slots_) sara::scatter_(slot.weight, slot.indices, span(values_, slot));

@@ -51,6 +51,9 @@ class Values {
     int64_t begin, end;     // span in the flat buffers
     size_t group = 0;
     torch::Tensor base = {};  // [end - begin] in the weight's dtype
+    // int64 [out + 1], on the CPU: the active positions of output channel r are indices[row_starts[r] .. row_starts[r + 1]).
+    // Undefined for tensors of one dimension and for those on other devices.
+    torch::Tensor row_starts = {};
   };
 
   explicit Values(const Mask& mask, size_t groups = 1);
@@ -77,6 +80,7 @@ class Values {
   void adopt_gradients_();
 
   void gather_gradient_(size_t slot, const torch::Tensor& dense);  // adds
+  torch::Tensor open_gradient_(size_t slot);                        // the slot's span of the gradient, to add to
   void clear_gradient_();
   void scatter_() const;  // values -> dense weights
 
@@ -109,6 +113,7 @@ class Values {
   void require_in_place(const Slot& slot) const;
   void adopt_gradient_(size_t group);
   void bind_parameters_();  // to the buffers as they are now
+  void find_rows_();        // row_starts of every slot
   std::vector<std::pair<std::string, int64_t>> mask_counts() const;  // of the first mask, a slot each
 
   std::vector<Slot> slots_;

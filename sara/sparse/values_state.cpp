@@ -44,6 +44,25 @@ void Values::bind_parameters_() {
     parameter.mutable_grad() = alias(gradient_, group_spans_[group]);
   }
   SARA_CHECK(end == 0, "groups do not lie together");
+  find_rows_();
+}
+
+void Values::find_rows_() {
+  for (Slot& slot : slots_) {
+    if (slot.weight.dim() < 2 || !slot.weight.is_cpu()) continue;
+    const int64_t rows = slot.weight.size(0), columns = slot.weight.numel() / rows;
+    slot.row_starts = torch::empty({rows + 1}, torch::kLong);
+    auto* starts = slot.row_starts.data_ptr<int64_t>();
+    AT_DISPATCH_INDEX_TYPES(slot.indices.scalar_type(), "find_rows_", [&] {
+      const auto* begin = slot.indices.const_data_ptr<index_t>();
+      const auto* end = begin + slot.indices.numel();
+      const auto* at = begin;
+      for (int64_t row = 0; row <= rows; ++row) {
+        at = std::lower_bound(at, end, row * columns, [](index_t index, int64_t bound) { return int64_t{index} < bound; });
+        starts[row] = at - begin;
+      }
+    });
+  }
 }
 
 void Values::adopt_gradient_(size_t group) {

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/ops/attention.h"
+
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "sara/ops/layer_norm.h"
+#include "sara/ops/linear.h"
+#include "sara/ops/matrix_product.h"
+#include "sara/ops/optional_tensor.h"
+#include "sara/ops/weight_gradient.h"
+
+namespace sara {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// [B, T, C] -> [B, heads, T, C / heads] and back, without copying
+torch::Tensor by_heads(const torch::Tensor& x, int64_t heads) { return x.unflatten(2, {heads, -1}).transpose(1, 2); }
+torch::Tensor by_tokens(const torch::Tensor& x) { return x.transpose(1, 2).flatten(2); }
+
+struct Projections {
+  torch::Tensor q, k, v;  // [B, T, C], [B, S, C], [B, S, C]
+};
+
+struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
+  enum Saved { kX, kContext, kNormWeight, kNormBias, kQ, kK, kV, kOutWeight, kOutBias, kMean, kRstd, kAttended, kLogSum, kQueries, kKeys, kValues };
+
+  static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const OptionalTensor& given_context, const torch::Tensor& norm_weight,
+                               const torch::Tensor& norm_bias, const torch::Tensor& to_q, const torch::Tensor& to_k, const torch::Tensor& to_v,
+                               const torch::Tensor& out_weight, const torch::Tensor& out_bias, int64_t heads, double eps, bool upcast, bool keep_projections) {
+    const torch::Tensor other = or_undefined(given_context);
+    const auto [normed, statistics] = layer_norm(x, norm_weight, norm_bias, eps);
+    const torch::Tensor& source = other.defined() ? other : normed;
+    const Projections p{product_with_transposed(normed, to_q), product_with_transposed(source, to_k), product_with_transposed(source, to_v)};
+    const auto wide = [&](const torch::Tensor& t) { return by_heads(upcast ? t.to(torch::kFloat) : t, heads); };
+    const auto [attended, log_sum] = at::_scaled_dot_product_flash_attention_for_cpu(wide(p.q), wide(p.k), wide(p.v));
+    const torch::Tensor result = product_with_transposed(by_tokens(attended).to(x.scalar_type()), out_weight, out_bias).add_(x);
+    const auto kept = [&](const torch::Tensor& t) { return keep_projections ? t : torch::Tensor(); };
+    context->save_for_backward({x, other, norm_weight, norm_bias, to_q, to_k, to_v, out_weight, out_bias, statistics.mean, statistics.rstd, attended, log_sum,
+                                kept(p.q), kept(p.k), kept(p.v)});
+    context->saved_data["heads"] = heads;
+    context->saved_data["upcast"] = upcast;
+    context->saved_data["context"] = other.defined() && other.requires_grad();
+    return result;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const torch::Tensor &x = saved[kX], &other = saved[kContext];
+    const int64_t heads = context->saved_data["heads"].toInt();
+    const bool upcast = context->saved_data["upcast"].toBool();
+    const NormStatistics statistics{saved[kMean], saved[kRstd]};
+    const torch::Tensor gradient = gradients[0].contiguous();
+    torch::Tensor of_q_weight, of_k_weight, of_v_weight, of_out_weight, of_out_bias, of_context;
+
+    const torch::Tensor attended = by_tokens(saved[kAttended]).to(x.scalar_type());
+    TokenOperand out_gradient(gradient), out_input(attended);
+    of_out_weight = linear_weight_gradient(saved[kOutWeight], out_gradient, out_input);
+    if (is_trained(saved[kOutBias])) of_out_bias = small_gradient(saved[kOutBias], out_gradient.tokens().sum(0, false, torch::kFloat));
+    const torch::Tensor of_attended = product_with(gradient, saved[kOutWeight]);
+
+    const torch::Tensor normed = layer_norm_apply(x, statistics, saved[kNormWeight], saved[kNormBias]);
+    const torch::Tensor& source = other.defined() ? other : normed;
+    Projections p{saved[kQueries], saved[kKeys], saved[kValues]};
+    if (!p.q.defined()) p = {product_with_transposed(normed, saved[kQ]), product_with_transposed(source, saved[kK]), product_with_transposed(source, saved[kV])};
+    const auto wide = [&](const torch::Tensor& t) { return by_heads(upcast ? t.to(torch::kFloat) : t, heads); };
+    const auto [q_heads, k_heads, v_heads] =
+        at::_scaled_dot_product_flash_attention_for_cpu_backward(wide(of_attended), wide(p.q), wide(p.k), wide(p.v), saved[kAttended], saved[kLogSum], 0.0, false);
+    const auto narrow = [&](const torch::Tensor& t) { return by_tokens(t).to(x.scalar_type()); };
+    const torch::Tensor of_q = narrow(q_heads), of_k = narrow(k_heads), of_v = narrow(v_heads);
+
+    TokenOperand q_gradient(of_q), k_gradient(of_k), v_gradient(of_v), tokens(normed), source_tokens(source);
+    of_q_weight = linear_weight_gradient(saved[kQ], q_gradient, tokens);
+    TokenOperand& of_source = other.defined() ? source_tokens : tokens;
+    of_k_weight = linear_weight_gradient(saved[kK], k_gradient, of_source);
+    of_v_weight = linear_weight_gradient(saved[kV], v_gradient, of_source);
+    torch::Tensor of_normed = product_with(q_gradient.tokens(), saved[kQ]);
+    const auto add_source = [&](torch::Tensor& to) { to.add_(product_with(k_gradient.tokens(), saved[kK])).add_(product_with(v_gradient.tokens(), saved[kV])); };
+    if (!other.defined()) {
+      add_source(of_normed);
+    } else if (context->saved_data["context"].toBool()) {
+      of_context = torch::zeros({source_tokens.tokens().size(0), other.size(2)}, other.options());
+      add_source(of_context);
+      of_context = of_context.view(other.sizes());
+    }
+    const NormGradients of = layer_norm_backward(of_normed.view(x.sizes()), x, statistics, saved[kNormWeight], gradient);
+    return {of.input, of_context, small_gradient(saved[kNormWeight], of.weight), small_gradient(saved[kNormBias], of.bias), of_q_weight, of_k_weight, of_v_weight,
+            of_out_weight, of_out_bias, {}, {}, {}, {}};
+  }
+};
+
+// On other devices, from torch's own parts.
+torch::Tensor composed(const torch::Tensor& x, const torch::Tensor& context, const AttentionParameters& p) {
+  const torch::Tensor normed = at::layer_norm(x, {x.size(-1)}, p.norm_weight, p.norm_bias, p.eps);
+  const torch::Tensor& source = context.defined() ? context : normed;
+  const auto wide = [&](const torch::Tensor& t) { return by_heads(p.upcast ? t.to(torch::kFloat) : t, p.heads); };
+  const auto projected = [&](const torch::Tensor& from, const torch::Tensor& weight) { return wide(sara::linear(from, weight, torch::Tensor())); };
+  const torch::Tensor attended = at::scaled_dot_product_attention(projected(normed, p.to_q), projected(source, p.to_k), projected(source, p.to_v));
+  return x + sara::linear(by_tokens(attended).to(x.scalar_type()), p.to_out_weight, p.to_out_bias);
+}
+
+}  // namespace
+
+torch::Tensor attention_block(const torch::Tensor& x, const torch::Tensor& context, const AttentionParameters& p, MemoryLevel level) {
+  if (!x.is_cpu()) return composed(x, context, p);
+  return AttentionFunction::apply(x, optional(context), p.norm_weight, p.norm_bias, p.to_q, p.to_k, p.to_v, p.to_out_weight, p.to_out_bias, p.heads, p.eps, p.upcast,
+                                  level < MemoryLevel::n2);
+}
+
+}  // namespace sara

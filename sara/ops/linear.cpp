@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/ops/linear.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "sara/ops/matrix_product.h"
+#include "sara/ops/optional_tensor.h"
+#include "sara/ops/weight_gradient.h"
+
+namespace sara {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+struct LinearFunction : torch::autograd::Function<LinearFunction> {
+  static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const torch::Tensor& weight, const OptionalTensor& given_bias) {
+    const torch::Tensor bias = or_undefined(given_bias);
+    context->save_for_backward({is_trained(weight) ? x : torch::Tensor(), weight, bias});
+    context->saved_data["input"] = x.requires_grad();
+    return product_with_transposed(x, weight, bias);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const torch::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2];
+    TokenOperand gradient(gradients[0]);
+    torch::Tensor of_input, of_weight, of_bias;
+    if (context->saved_data["input"].toBool()) of_input = product_with(gradients[0], weight);
+    if (x.defined()) {
+      TokenOperand input(x);
+      of_weight = linear_weight_gradient(weight, gradient, input);
+    }
+    if (is_trained(bias)) of_bias = small_gradient(bias, gradient.tokens().sum(0, false, torch::kFloat));
+    return {of_input, of_weight, of_bias};
+  }
+};
+
+}  // namespace
+
+torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias) { return LinearFunction::apply(x, weight, optional(bias)); }
+
+}  // namespace sara

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <torch/types.h>
+
+namespace sara {
+
+// The two products of a linear layer, for what runs below autograd. On the CPU in fp32 they are oneDNN's where the libtorch
+// has it: its kernels are compiled for the processor at hand, torch's default BLAS takes a slower path on some (a third
+// slower on AMD's, bench/matrix_product).
+
+// x Wᵀ + b: x [..., K], weight [N, K], bias [N] or undefined -> [..., N]
+torch::Tensor product_with_transposed(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias = {});
+
+// x W: x [..., N], weight [N, K] -> [..., K]
+torch::Tensor product_with(const torch::Tensor& x, const torch::Tensor& weight);
+
+}  // namespace sara

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+namespace sara {
+
+// One row of a sampled product: sums[k] += sum_i row[i] · right[column_starts[indices[k] - first] + i] for k < count, over a
+// fixed `length` of at most kDotsLength numbers. fp32 sums; bf16 numbers as their bits.
+template <class T>
+using SampledDots = void (*)(float* sums, const T* row, const T* right, const int64_t* column_starts, const int32_t* indices,
+                             int32_t first, int64_t count, int64_t length);
+
+constexpr int64_t kDotsLength = 256;
+
+// The fastest variant that this processor runs. `length` must be a multiple of dots_lanes().
+SampledDots<float> sampled_dots_f32();
+SampledDots<uint16_t> sampled_dots_bf16();  // nullptr where the processor has no products of bf16 numbers
+
+// A block of sixteen tokens and channels turned: lines[c · line + t] = tokens[t · token + c] for c, t < 16.
+template <class T>
+using TurnBlock = void (*)(T* lines, int64_t line, const T* tokens, int64_t token);
+TurnBlock<float> turn_block_f32();
+TurnBlock<uint16_t> turn_block_bf16();
+
+// The variants.
+void turn_block_avx512(float*, int64_t, const float*, int64_t);
+void turn_block_avx512(uint16_t*, int64_t, const uint16_t*, int64_t);
+void sampled_dots_portable(float*, const float*, const float*, const int64_t*, const int32_t*, int32_t, int64_t, int64_t);
+void sampled_dots_avx512(float*, const float*, const float*, const int64_t*, const int32_t*, int32_t, int64_t, int64_t);
+void sampled_dots_avx512_bf16(float*, const uint16_t*, const uint16_t*, const int64_t*, const int32_t*, int32_t, int64_t, int64_t);
+
+}  // namespace sara

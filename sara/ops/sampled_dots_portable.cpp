@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The specification of the sampled dot products, compiled for AVX2 and for any processor.
+#include "sara/ops/sampled_dots.h"
+
+namespace sara {
+namespace {
+
+template <class T>
+void turn_block(T* lines, int64_t line, const T* tokens, int64_t token) {
+  for (int64_t c = 0; c < 16; ++c)
+    for (int64_t t = 0; t < 16; ++t) lines[c * line + t] = tokens[t * token + c];
+}
+
+bool has_avx512() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl");
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+#if defined(__x86_64__)
+__attribute__((target_clones("arch=x86-64-v3", "default")))
+#endif
+void sampled_dots_portable(float* sums, const float* row, const float* right, const int64_t* column_starts, const int32_t* indices, int32_t first,
+                           int64_t count, int64_t length) {
+  constexpr int64_t kLanes = 8;  // independent sums, which a compiler may keep in one register
+  for (int64_t k = 0; k < count; ++k) {
+    const float* column = right + column_starts[indices[k] - first];
+    float lanes[kLanes] = {};
+    for (int64_t i = 0; i < length; i += kLanes) {
+#pragma omp simd
+      for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += row[i + lane] * column[i + lane];
+    }
+    float sum = 0;
+    for (const float lane : lanes) sum += lane;
+    sums[k] += sum;
+  }
+}
+
+#if defined(__x86_64__)
+SampledDots<float> sampled_dots_f32() { return has_avx512() ? sampled_dots_avx512 : sampled_dots_portable; }
+SampledDots<uint16_t> sampled_dots_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16") ? sampled_dots_avx512_bf16 : nullptr; }
+TurnBlock<float> turn_block_f32() { return has_avx512() ? TurnBlock<float>(turn_block_avx512) : turn_block<float>; }
+TurnBlock<uint16_t> turn_block_bf16() { return has_avx512() ? TurnBlock<uint16_t>(turn_block_avx512) : turn_block<uint16_t>; }
+#else
+SampledDots<float> sampled_dots_f32() { return sampled_dots_portable; }
+SampledDots<uint16_t> sampled_dots_bf16() { return nullptr; }
+TurnBlock<float> turn_block_f32() { return turn_block<float>; }
+TurnBlock<uint16_t> turn_block_bf16() { return turn_block<uint16_t>; }
+#endif
+
+}  // namespace sara

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/ops/weight_gradient.h"
+
+#include <ATen/ops/convolution_backward.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "sara/base/error.h"
+#include "sara/sparse/capture.h"
+#include "sara/sparse/gather_scatter.h"
+
+namespace sara {
+namespace {
+
+// Above this share of a weight a dense product and a gather take less time than single dot products (bench/sampled_matmul).
+constexpr double kBreakEvenFloat = 0.3, kBreakEvenBFloat = 0.12;
+constexpr int64_t kTileBytes = 1 << 23;
+
+bool is_sampled(const Values::Slot& slot) {
+  if (!slot.row_starts.defined() || slot.indices.scalar_type() != torch::kInt) return false;
+  const double density = double(slot.indices.numel()) / double(slot.weight.numel());
+  return density < (sampled_dtype(slot.weight.scalar_type()) == torch::kBFloat16 ? kBreakEvenBFloat : kBreakEvenFloat);
+}
+
+// Adds the active entries of a gradient that `rows(begin, end)` gives tile by tile.
+void gather_by_rows(const GradientSink& sink, const std::function<torch::Tensor(int64_t, int64_t)>& rows) {
+  const Values::Slot& slot = sink.values->slots()[sink.slot];
+  const torch::Tensor out = sink.values->open_gradient_(sink.slot);
+  const int64_t count = slot.weight.size(0), columns = slot.weight.numel() / count;
+  if (!slot.row_starts.defined()) return gather_add_(out, rows(0, count), slot.indices);
+  const auto* starts = slot.row_starts.const_data_ptr<int64_t>();
+  const int64_t tile = std::max<int64_t>(1, kTileBytes / (columns * slot.weight.element_size()));
+  for (int64_t begin = 0; begin < count; begin += tile) {
+    const int64_t end = std::min(count, begin + tile), first = starts[begin], selected = starts[end] - first;
+    if (selected) gather_add_(out.narrow(0, first, selected), rows(begin, end), slot.indices.narrow(0, first, selected) - begin * columns);
+  }
+}
+
+void add_sampled(const GradientSink& sink, const SampledFactors& factors) {
+  const Values::Slot& slot = sink.values->slots()[sink.slot];
+  sampled_matmul_add_(sink.values->open_gradient_(sink.slot), slot.indices, slot.row_starts, factors);
+}
+
+}  // namespace
+
+TokenOperand TokenOperand::of_map(const torch::Tensor& map) {
+  TokenOperand operand;
+  operand.map_ = map;
+  return operand;
+}
+
+const torch::Tensor& TokenOperand::tokens() {
+  if (!tokens_.defined()) tokens_ = map_.flatten(2).transpose(1, 2).reshape({-1, map_.size(1)});
+  return tokens_;
+}
+
+const torch::Tensor& TokenOperand::lines() {
+  if (!lines_.defined()) lines_ = map_.defined() ? channel_lines_of_map(map_) : channel_lines(tokens_);
+  return lines_;
+}
+
+torch::Tensor linear_weight_gradient(const torch::Tensor& weight, TokenOperand& gradient, TokenOperand& input) {
+  if (!is_trained(weight)) return {};
+  const auto sink = gradient_sink(weight);
+  if (!sink) return gradient.tokens().t().mm(input.tokens());
+  const Values::Slot& slot = sink->values->slots()[sink->slot];
+  if (slot.indices.numel() == 0) return {};
+  if (is_sampled(slot))
+    add_sampled(*sink, linear_factors(gradient.lines(), input.lines()));
+  else
+    gather_by_rows(*sink, [&](int64_t begin, int64_t end) { return gradient.tokens().narrow(1, begin, end - begin).t().mm(input.tokens()); });
+  return {};
+}
+
+torch::Tensor convolution_weight_gradient(const torch::Tensor& weight, const torch::Tensor& gradient, const torch::Tensor& input, const ConvolutionShape& shape) {
+  if (!is_trained(weight)) return {};
+  const auto rows = [&](int64_t begin, int64_t end) {
+    const torch::Tensor part = gradient.narrow(1, begin, end - begin).contiguous(), part_weight = weight.narrow(0, begin, end - begin);
+    return std::get<1>(at::convolution_backward(part, input, part_weight, c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding}, {1, 1},
+                                                false, {0, 0}, 1, {false, true, false}));
+  };
+  const auto sink = gradient_sink(weight);
+  if (!sink) return rows(0, weight.size(0));
+  const Values::Slot& slot = sink->values->slots()[sink->slot];
+  if (slot.indices.numel() == 0) return {};
+  if (is_sampled(slot)) {
+    if (const auto factors = convolution_factors(gradient, input, shape)) {
+      add_sampled(*sink, *factors);
+      return {};
+    }
+  }
+  gather_by_rows(*sink, rows);
+  return {};
+}
+
+torch::Tensor small_gradient(const torch::Tensor& parameter, const torch::Tensor& gradient) {
+  if (!is_trained(parameter)) return {};
+  const auto sink = gradient_sink(parameter);
+  if (!sink) return gradient.to(parameter.scalar_type());
+  sink->values->gather_gradient_(sink->slot, gradient);
+  return {};
+}
+
+}  // namespace sara

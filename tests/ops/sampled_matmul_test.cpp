@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/ops/sampled_matmul.h"
+
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include "sara/ops/sampled_dots.h"
+#include "sara/ops/sampled_factors.h"
+
+namespace sara {
+namespace {
+
+torch::Tensor some_positions(int64_t rows, int64_t columns, double density) {
+  return torch::rand({rows * columns}).lt(density).nonzero().view(-1).to(torch::kInt);
+}
+
+torch::Tensor row_starts_of(const torch::Tensor& indices, int64_t rows, int64_t columns) {
+  return torch::searchsorted(indices.to(torch::kLong), torch::arange(0, rows + 1) * columns);
+}
+
+torch::Tensor sampled(const torch::Tensor& indices, int64_t rows, int64_t columns, const SampledFactors& factors) {
+  const torch::Tensor out = torch::zeros({indices.numel()});
+  sampled_matmul_add_(out, indices, row_starts_of(indices, rows, columns), factors);
+  return out;
+}
+
+TEST(SampledMatmul, OfTwoTokensIsTheSumOfTwoProducts) {
+  const torch::Tensor gradient = torch::tensor({{1.f, 2.f}, {3.f, 4.f}}), input = torch::tensor({{5.f, 6.f, 7.f}, {8.f, 9.f, 10.f}});
+  const torch::Tensor indices = torch::tensor({1, 3, 5}, torch::kInt);  // (0, 1), (1, 0), (1, 2)
+  const torch::Tensor out = sampled(indices, 2, 3, linear_factors(channel_lines(gradient), channel_lines(input)));
+  EXPECT_TRUE(out.equal(torch::tensor({1.f * 6 + 3 * 9, 2.f * 5 + 4 * 8, 2.f * 7 + 4 * 10}))) << out;
+}
+
+struct LinearShape {
+  int64_t tokens, out, in;
+  double density;
+};
+
+struct SampledLinear : testing::TestWithParam<LinearShape> {};
+
+TEST_P(SampledLinear, EqualsTheSelectedEntriesOfTheDenseProduct) {
+  const auto [tokens, out, in, density] = GetParam();
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16, torch::kHalf}) {
+    const torch::Tensor gradient = torch::randn({tokens, out}).to(dtype), input = torch::randn({tokens, in}).to(dtype);
+    const torch::Tensor indices = some_positions(out, in, density);
+    const torch::Tensor got = sampled(indices, out, in, linear_factors(channel_lines(gradient), channel_lines(input)));
+    const torch::Tensor expected = gradient.to(torch::kDouble).t().mm(input.to(torch::kDouble)).view(-1).index_select(0, indices.to(torch::kLong));
+    EXPECT_LE((got - expected).abs().max().item<double>(), 2e-5 * std::sqrt(double(tokens)) + 1e-6);
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Shapes, SampledLinear, testing::Values(LinearShape{1, 3, 5, 0.9}, LinearShape{77, 40, 70, 0.3}, LinearShape{300, 33, 1000, 0.05}, LinearShape{1100, 65, 16, 1.1}));
+
+struct ConvolutionCase {
+  int64_t batch, in, out, height, width;
+  ConvolutionShape shape;
+};
+
+struct SampledConvolution : testing::TestWithParam<ConvolutionCase> {};
+
+TEST_P(SampledConvolution, EqualsTheSelectedEntriesOfTheDenseWeightGradient) {
+  const auto [batch, in, out, height, width, shape] = GetParam();
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+    const torch::Tensor input = torch::randn({batch, in, height, width}).to(dtype);
+    const torch::Tensor weight = torch::zeros({out, in, shape.kernel, shape.kernel}, torch::kDouble).requires_grad_();
+    const torch::Tensor result = torch::conv2d(input.to(torch::kDouble), weight, {}, shape.stride, shape.padding);
+    const torch::Tensor gradient = torch::randn(result.sizes()).to(dtype);
+    result.backward(gradient.to(torch::kDouble));
+    const int64_t columns = in * shape.kernel * shape.kernel;
+    const torch::Tensor indices = some_positions(out, columns, 0.4);
+    const auto factors = convolution_factors(gradient, input, shape);
+    ASSERT_TRUE(factors);
+    const torch::Tensor got = sampled(indices, out, columns, *factors), expected = weight.grad().view(-1).index_select(0, indices.to(torch::kLong));
+    EXPECT_LE((got - expected).abs().max().item<double>(), 1e-4);
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Shapes, SampledConvolution,
+                         testing::Values(ConvolutionCase{1, 3, 4, 4, 4, {3, 1, 1}}, ConvolutionCase{2, 5, 7, 8, 6, {3, 1, 1}}, ConvolutionCase{3, 4, 6, 8, 8, {3, 2, 1}},
+                                         ConvolutionCase{2, 4, 3, 7, 9, {3, 2, 1}}, ConvolutionCase{2, 9, 5, 5, 5, {1, 1, 0}}, ConvolutionCase{1, 2, 3, 9, 9, {5, 1, 2}}));
+
+TEST(SampledMatmul, KernelsWithoutTheirPaddingAreLeftToTheDenseProduct) {
+  EXPECT_FALSE(convolution_factors(torch::zeros({1, 2, 6, 6}), torch::zeros({1, 2, 8, 8}), {3, 1, 0}));
+}
+
+TEST(SampledMatmul, GivesTheSameBitsAtAnyThreadCount) {
+  const torch::Tensor gradient = torch::randn({600, 50}), input = torch::randn({600, 700}), indices = some_positions(50, 700, 0.1);
+  const auto factors = linear_factors(channel_lines(gradient), channel_lines(input));
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const torch::Tensor one = sampled(indices, 50, 700, factors);
+  at::set_num_threads(2);
+  const torch::Tensor two = sampled(indices, 50, 700, factors);
+  at::set_num_threads(threads);
+  EXPECT_TRUE(one.equal(two));
+}
+
+TEST(SampledMatmul, EveryVariantAgreesWithTheSpecification) {
+  const torch::Tensor row = torch::randn({kDotsLength}), columns = torch::randn({40, kDotsLength});
+  std::vector<int64_t> starts;
+  for (int64_t c = 0; c < 40; ++c) starts.push_back(c * kDotsLength);
+  const torch::Tensor indices = torch::arange(7, 7 + 33, torch::kInt);
+  for (int64_t length = kSampledLanes; length <= kDotsLength; length += kSampledLanes) {
+    const torch::Tensor expected = torch::ones({33}), got = torch::ones({33});
+    sampled_dots_portable(expected.data_ptr<float>(), row.data_ptr<float>(), columns.data_ptr<float>(), starts.data(), indices.data_ptr<int32_t>(), 7, 33, length);
+    sampled_dots_f32()(got.data_ptr<float>(), row.data_ptr<float>(), columns.data_ptr<float>(), starts.data(), indices.data_ptr<int32_t>(), 7, 33, length);
+    EXPECT_TRUE(got.allclose(expected, 1e-5, 1e-5)) << length;
+  }
+}
+
+}  // namespace
+}  // namespace sara
