@@ -23,39 +23,61 @@ struct Geometry {
   int64_t positions() const { return batch * out_height * out_width; }
 };
 
-// For each position of the result and each (channel, kh, kw): where in x it looks, or nothing outside of x. visit(place in a
-// row of columns_of, row of positions, place in x).
-template <class Visit>
-void for_each_look(const Geometry& g, int64_t channel, int64_t batch, const Visit& visit) {
-  const auto [kernel, stride, padding] = g.shape;
-  for (int64_t kh = 0; kh < kernel; ++kh) {
-    for (int64_t kw = 0; kw < kernel; ++kw) {
-      const int64_t column = (channel * kernel + kh) * kernel + kw;
-      for (int64_t h = 0; h < g.out_height; ++h) {
-        const int64_t row = h * stride + kh - padding;
-        for (int64_t w = 0; w < g.out_width; ++w) {
-          const int64_t at = w * stride + kw - padding;
-          const bool inside = row >= 0 && row < g.height && at >= 0 && at < g.width;
-          visit(column, (batch * g.out_height + h) * g.out_width + w, inside ? ((batch * g.channels + channel) * g.height + row) * g.width + at : -1);
-        }
-      }
-    }
-  }
+// One plane of x with its padding around it, so that every look of the kernel lies inside.
+struct PaddedPlane {
+  explicit PaddedPlane(const Geometry& g) : padding(g.shape.padding), width(g.width + 2 * padding), numbers((g.height + 2 * padding) * width) {}
+  int64_t padding, width;
+  std::vector<float> numbers;
+};
+
+template <class Number>
+void fill(PaddedPlane& plane, const Number* from, const Geometry& g) {
+  for (int64_t h = 0; h < g.height; ++h)
+    for (int64_t w = 0; w < g.width; ++w) plane.numbers[(h + plane.padding) * plane.width + w + plane.padding] = static_cast<float>(from[h * g.width + w]);
+}
+
+template <class Number>
+void empty_into(Number* to, PaddedPlane& plane, const Geometry& g) {
+  for (int64_t h = 0; h < g.height; ++h)
+    for (int64_t w = 0; w < g.width; ++w) to[h * g.width + w] = static_cast<Number>(plane.numbers[(h + plane.padding) * plane.width + w + plane.padding]);
+  std::fill(plane.numbers.begin(), plane.numbers.end(), 0.0f);
+}
+
+// visit(what a position of the result looks at, its kernel² numbers in a row of columns_of)
+template <class Number, class Visit>
+void for_each_position(PaddedPlane& plane, Number* columns, const Geometry& g, const Visit& visit) {
+  const int64_t row = g.channels * g.shape.kernel * g.shape.kernel;
+  for (int64_t h = 0; h < g.out_height; ++h)
+    for (int64_t w = 0; w < g.out_width; ++w, columns += row) visit(plane.numbers.data() + h * g.shape.stride * plane.width + w * g.shape.stride, columns);
+}
+
+// Calls work(first channel, end, plane) for parts of the channels, a plane of its own each.
+template <class Work>
+void for_channels(const Geometry& g, const Work& work) {
+  at::parallel_for(0, g.channels, 16, [&](int64_t begin, int64_t end) {
+    PaddedPlane plane(g);
+    work(begin, end, plane);
+  });
 }
 
 // [B, C, H, W] -> [B · H' · W', C · kernel²]
 torch::Tensor columns_of(const torch::Tensor& x, const Geometry& g) {
   RECORD_FUNCTION("sara::columns_of", {});
   const torch::Tensor from = x.contiguous();
-  const int64_t width = g.channels * g.shape.kernel * g.shape.kernel;
+  const int64_t kernel = g.shape.kernel, width = g.channels * kernel * kernel, area = g.height * g.width;
   const torch::Tensor columns = torch::empty({g.positions(), width}, from.options());
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, from.scalar_type(), "columns_of", [&] {
     auto* to = columns.data_ptr<scalar_t>();
     const auto* source = from.const_data_ptr<scalar_t>();
-    at::parallel_for(0, g.channels, 16, [&](int64_t begin, int64_t end) {
+    for_channels(g, [&](int64_t begin, int64_t end, PaddedPlane& plane) {
       for (int64_t b = 0; b < g.batch; ++b)
-        for (int64_t channel = begin; channel < end; ++channel)
-          for_each_look(g, channel, b, [&](int64_t column, int64_t position, int64_t at) { to[position * width + column] = at >= 0 ? source[at] : scalar_t(0); });
+        for (int64_t channel = begin; channel < end; ++channel) {
+          fill(plane, source + (b * g.channels + channel) * area, g);
+          for_each_position(plane, to + b * g.out_height * g.out_width * width + channel * kernel * kernel, g, [&](const float* look, scalar_t* out) {
+            for (int64_t kh = 0; kh < kernel; ++kh)
+              for (int64_t kw = 0; kw < kernel; ++kw) out[kh * kernel + kw] = static_cast<scalar_t>(look[kh * plane.width + kw]);
+          });
+        }
     });
   });
   return columns;
@@ -65,22 +87,19 @@ torch::Tensor columns_of(const torch::Tensor& x, const Geometry& g) {
 torch::Tensor sum_of_columns(const torch::Tensor& columns, const Geometry& g) {
   RECORD_FUNCTION("sara::sum_of_columns", {});
   const torch::Tensor out = torch::empty({g.batch, g.channels, g.height, g.width}, columns.options());
-  const int64_t area = g.height * g.width, width = columns.size(1);
+  const int64_t kernel = g.shape.kernel, width = columns.size(1), area = g.height * g.width;
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, columns.scalar_type(), "sum_of_columns", [&] {
     auto* to = out.data_ptr<scalar_t>();
     const auto* source = columns.const_data_ptr<scalar_t>();
-    at::parallel_for(0, g.channels, 16, [&](int64_t begin, int64_t end) {
-      std::vector<float> sums(area);  // of one plane
-      for (int64_t b = 0; b < g.batch; ++b) {
+    for_channels(g, [&](int64_t begin, int64_t end, PaddedPlane& plane) {
+      for (int64_t b = 0; b < g.batch; ++b)
         for (int64_t channel = begin; channel < end; ++channel) {
-          const int64_t plane = (b * g.channels + channel) * area;
-          std::fill(sums.begin(), sums.end(), 0.0f);
-          for_each_look(g, channel, b, [&](int64_t column, int64_t position, int64_t at) {
-            if (at >= 0) sums[at - plane] += static_cast<float>(source[position * width + column]);
+          for_each_position(plane, source + b * g.out_height * g.out_width * width + channel * kernel * kernel, g, [&](float* look, const scalar_t* in) {
+            for (int64_t kh = 0; kh < kernel; ++kh)
+              for (int64_t kw = 0; kw < kernel; ++kw) look[kh * plane.width + kw] += static_cast<float>(in[kh * kernel + kw]);
           });
-          for (int64_t i = 0; i < area; ++i) to[plane + i] = static_cast<scalar_t>(sums[i]);
+          empty_into(to + (b * g.channels + channel) * area, plane, g);
         }
-      }
     });
   });
   return out;

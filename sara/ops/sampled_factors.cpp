@@ -22,9 +22,9 @@ int64_t spaced(int64_t length, int64_t element_size) {
   return (cache_lines | 1) * 64 / element_size;
 }
 
-// lines[c, t] = tokens[t, c], block by block.
+// lines[c, t] = tokens[t, c], block by block, zeros from `count` to `length`.
 template <class T>
-void turn(T* lines, const T* tokens, int64_t count, int64_t channels, int64_t length, TurnBlock<T> turn_block) {
+void turn(T* lines, int64_t line, const T* tokens, int64_t count, int64_t channels, int64_t length, TurnBlock<T> turn_block) {
   constexpr int64_t kBlock = 16;
   at::parallel_for(0, (channels + kBlock - 1) / kBlock, 1, [&](int64_t first, int64_t last) {
     for (int64_t t0 = 0; t0 < count; t0 += kBlock) {
@@ -32,14 +32,29 @@ void turn(T* lines, const T* tokens, int64_t count, int64_t channels, int64_t le
       for (int64_t c0 = first * kBlock; c0 < std::min(channels, last * kBlock); c0 += kBlock) {
         const int64_t c1 = std::min(channels, c0 + kBlock);
         if (t1 - t0 == kBlock && c1 - c0 == kBlock) {
-          turn_block(lines + c0 * length + t0, length, tokens + t0 * channels + c0, channels);
+          turn_block(lines + c0 * line + t0, line, tokens + t0 * channels + c0, channels);
           continue;
         }
         for (int64_t c = c0; c < c1; ++c)
-          for (int64_t t = t0; t < t1; ++t) lines[c * length + t] = tokens[t * channels + c];
+          for (int64_t t = t0; t < t1; ++t) lines[c * line + t] = tokens[t * channels + c];
       }
     }
-    for (int64_t c = first * kBlock; c < std::min(channels, last * kBlock); ++c) std::memset(lines + c * length + count, 0, (length - count) * sizeof(T));
+    for (int64_t c = first * kBlock; c < std::min(channels, last * kBlock); ++c) std::memset(lines + c * line + count, 0, (length - count) * sizeof(T));
+  });
+}
+
+// The same from a feature map, whose channels lie together already: positions [first, first + count) of all its pictures.
+template <class T>
+void cut(T* lines, int64_t line, const T* map, int64_t channels, int64_t area, int64_t first, int64_t count, int64_t length) {
+  at::parallel_for(0, channels, 8, [&](int64_t begin, int64_t last) {
+    for (int64_t c = begin; c < last; ++c) {
+      for (int64_t t = 0; t < count;) {
+        const int64_t picture = (first + t) / area, at = (first + t) % area, run = std::min(count - t, area - at);
+        std::memcpy(lines + c * line + t, map + (picture * channels + c) * area + at, run * sizeof(T));
+        t += run;
+      }
+      std::memset(lines + c * line + count, 0, (length - count) * sizeof(T));
+    }
   });
 }
 
@@ -89,31 +104,51 @@ torch::Tensor laid_out(const torch::Tensor& planes, const Lines& lines, int64_t 
 
 }  // namespace
 
-torch::Tensor channel_lines(const torch::Tensor& tokens) {
-  RECORD_FUNCTION("sara::channel_lines", {});
-  SARA_CHECK(tokens.dim() == 2);
-  const torch::Tensor from = tokens.to(sampled_dtype(tokens.scalar_type())).contiguous();
-  const int64_t count = from.size(0), channels = from.size(1), length = spaced(rounded_up(count), from.element_size());
-  const torch::Tensor lines = torch::empty({channels, length}, from.options());
+TokenOperand::TokenOperand(const torch::Tensor& tokens)
+    : tokens_(tokens.reshape({-1, tokens.size(-1)}).contiguous()), count_(tokens_.size(0)), channels_(tokens_.size(1)) {}
+
+TokenOperand TokenOperand::of_map(const torch::Tensor& map) {
+  TokenOperand operand;
+  operand.map_ = map.contiguous();
+  operand.channels_ = map.size(1);
+  operand.count_ = map.numel() / map.size(1);
+  return operand;
+}
+
+const torch::Tensor& TokenOperand::tokens() {
+  if (!tokens_.defined()) tokens_ = map_.flatten(2).transpose(1, 2).reshape({-1, channels_});
+  return tokens_;
+}
+
+torch::Tensor TokenOperand::lines(int64_t first, int64_t end, torch::Tensor& memory) const {
+  RECORD_FUNCTION("sara::token_lines", {});
+  const torch::Tensor& given = map_.defined() ? map_ : tokens_;
+  const torch::Tensor from = given.to(sampled_dtype(given.scalar_type()));
+  const int64_t count = end - first, length = rounded_up(count), line = spaced(length, from.element_size());
+  if (!memory.defined() || memory.numel() < channels_ * line) memory = torch::empty({channels_ * line}, from.options());
+  const torch::Tensor out = memory.narrow(0, 0, channels_ * line).view({channels_, line});
+  const auto fill_from = [&]<class T>(T* to, const T* source, TurnBlock<T> turn_block) {
+    if (map_.defined())
+      cut(to, line, source, channels_, from.size(0) ? count_ / from.size(0) : 1, first, count, length);
+    else
+      turn(to, line, source + first * channels_, count, channels_, length, turn_block);
+  };
   if (from.scalar_type() == torch::kBFloat16)
-    turn(static_cast<uint16_t*>(lines.data_ptr()), static_cast<const uint16_t*>(from.const_data_ptr()), count, channels, length, turn_block_bf16());
+    fill_from(static_cast<uint16_t*>(out.data_ptr()), static_cast<const uint16_t*>(from.const_data_ptr()), turn_block_bf16());
   else
-    turn(lines.data_ptr<float>(), from.const_data_ptr<float>(), count, channels, length, turn_block_f32());
-  return lines.narrow(1, 0, rounded_up(count));
+    fill_from(out.data_ptr<float>(), from.const_data_ptr<float>(), turn_block_f32());
+  return out.narrow(1, 0, length);
 }
 
-torch::Tensor channel_lines_of_map(const torch::Tensor& map) {
-  const int64_t batch = map.size(0), channels = map.size(1), area = map.numel() / std::max<int64_t>(1, batch * channels);
-  const Lines lines{batch, 1, area, 0};
-  const int64_t line = spaced(rounded_up(lines.extent()), at::elementSize(sampled_dtype(map.scalar_type())));
-  return laid_out(map.reshape({batch, channels, 1, area}), lines, 1, 0, line).narrow(1, 0, rounded_up(lines.extent()));
-}
-
-SampledFactors linear_factors(const torch::Tensor& gradient_lines, const torch::Tensor& input_lines) {
-  SampledFactors factors{gradient_lines, input_lines, {}, gradient_lines.size(1)};
-  factors.column_starts.resize(input_lines.size(0));
-  for (int64_t c = 0; c < input_lines.size(0); ++c) factors.column_starts[c] = c * input_lines.stride(0);
-  return factors;
+void sampled_linear_add_(const torch::Tensor& out, const torch::Tensor& indices, const torch::Tensor& row_starts, const TokenOperand& gradient, const TokenOperand& input) {
+  constexpr int64_t kTokens = 2 * kDotsLength;
+  torch::Tensor left, right;
+  for (int64_t first = 0; first < gradient.count(); first += kTokens) {
+    const int64_t end = std::min(gradient.count(), first + kTokens);
+    SampledFactors factors{gradient.lines(first, end, left), input.lines(first, end, right), {}, rounded_up(end - first)};
+    for (int64_t c = 0; c < input.channels(); ++c) factors.column_starts.push_back(c * factors.right.stride(0));
+    sampled_matmul_add_(out, indices, row_starts, factors);
+  }
 }
 
 std::optional<SampledFactors> convolution_factors(const torch::Tensor& gradient, const torch::Tensor& input, const ConvolutionShape& shape) {

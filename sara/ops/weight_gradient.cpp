@@ -44,22 +44,6 @@ void add_sampled(const GradientSink& sink, const SampledFactors& factors) {
 
 }  // namespace
 
-TokenOperand TokenOperand::of_map(const torch::Tensor& map) {
-  TokenOperand operand;
-  operand.map_ = map;
-  return operand;
-}
-
-const torch::Tensor& TokenOperand::tokens() {
-  if (!tokens_.defined()) tokens_ = map_.flatten(2).transpose(1, 2).reshape({-1, map_.size(1)});
-  return tokens_;
-}
-
-const torch::Tensor& TokenOperand::lines() {
-  if (!lines_.defined()) lines_ = map_.defined() ? channel_lines_of_map(map_) : channel_lines(tokens_);
-  return lines_;
-}
-
 torch::Tensor linear_weight_gradient(const torch::Tensor& weight, TokenOperand& gradient, TokenOperand& input) {
   if (!is_trained(weight)) return {};
   const auto sink = gradient_sink(weight);
@@ -67,7 +51,7 @@ torch::Tensor linear_weight_gradient(const torch::Tensor& weight, TokenOperand& 
   const Values::Slot& slot = sink->values->slots()[sink->slot];
   if (slot.indices.numel() == 0) return {};
   if (is_sampled(slot))
-    add_sampled(*sink, linear_factors(gradient.lines(), input.lines()));
+    sampled_linear_add_(sink->values->open_gradient_(sink->slot), slot.indices, slot.row_starts, gradient, input);
   else
     gather_by_rows(*sink, [&](int64_t begin, int64_t end) { return gradient.tokens().narrow(1, begin, end - begin).t().mm(input.tokens()); });
   return {};

@@ -14,19 +14,6 @@ namespace sara {
 // Captured entries are computed one by one (sampled_matmul.h) up to the density where a dense product is cheaper; beyond it
 // the dense product is made in tiles of some rows, so that no dense gradient exists either way.
 
-// One operand of a linear layer's weight gradient, turned once however many weights need it.
-class TokenOperand {
- public:
-  explicit TokenOperand(const torch::Tensor& tokens) : tokens_(tokens.reshape({-1, tokens.size(-1)})) {}  // [..., channels]
-  static TokenOperand of_map(const torch::Tensor& map);                                                  // [B, channels, ...]
-  const torch::Tensor& tokens();  // [K, channels]
-  const torch::Tensor& lines();   // [channels, K rounded up]
-
- private:
-  TokenOperand() = default;
-  torch::Tensor map_, tokens_, lines_;
-};
-
 // weight [out, in], gradient [K, out], input [K, in].
 torch::Tensor linear_weight_gradient(const torch::Tensor& weight, TokenOperand& gradient, TokenOperand& input);
 

@@ -25,10 +25,16 @@ torch::Tensor sampled(const torch::Tensor& indices, int64_t rows, int64_t column
   return out;
 }
 
+torch::Tensor sampled(const torch::Tensor& indices, const torch::Tensor& gradient, const torch::Tensor& input) {
+  const torch::Tensor out = torch::zeros({indices.numel()});
+  sampled_linear_add_(out, indices, row_starts_of(indices, gradient.size(1), input.size(1)), TokenOperand(gradient), TokenOperand(input));
+  return out;
+}
+
 TEST(SampledMatmul, OfTwoTokensIsTheSumOfTwoProducts) {
   const torch::Tensor gradient = torch::tensor({{1.f, 2.f}, {3.f, 4.f}}), input = torch::tensor({{5.f, 6.f, 7.f}, {8.f, 9.f, 10.f}});
   const torch::Tensor indices = torch::tensor({1, 3, 5}, torch::kInt);  // (0, 1), (1, 0), (1, 2)
-  const torch::Tensor out = sampled(indices, 2, 3, linear_factors(channel_lines(gradient), channel_lines(input)));
+  const torch::Tensor out = sampled(indices, gradient, input);
   EXPECT_TRUE(out.equal(torch::tensor({1.f * 6 + 3 * 9, 2.f * 5 + 4 * 8, 2.f * 7 + 4 * 10}))) << out;
 }
 
@@ -44,7 +50,7 @@ TEST_P(SampledLinear, EqualsTheSelectedEntriesOfTheDenseProduct) {
   for (const auto dtype : {torch::kFloat, torch::kBFloat16, torch::kHalf}) {
     const torch::Tensor gradient = torch::randn({tokens, out}).to(dtype), input = torch::randn({tokens, in}).to(dtype);
     const torch::Tensor indices = some_positions(out, in, density);
-    const torch::Tensor got = sampled(indices, out, in, linear_factors(channel_lines(gradient), channel_lines(input)));
+    const torch::Tensor got = sampled(indices, gradient, input);
     const torch::Tensor expected = gradient.to(torch::kDouble).t().mm(input.to(torch::kDouble)).view(-1).index_select(0, indices.to(torch::kLong));
     EXPECT_LE((got - expected).abs().max().item<double>(), 2e-5 * std::sqrt(double(tokens)) + 1e-6);
   }
@@ -78,18 +84,24 @@ INSTANTIATE_TEST_SUITE_P(Shapes, SampledConvolution,
                          testing::Values(ConvolutionCase{1, 3, 4, 4, 4, {3, 1, 1}}, ConvolutionCase{2, 5, 7, 8, 6, {3, 1, 1}}, ConvolutionCase{3, 4, 6, 8, 8, {3, 2, 1}},
                                          ConvolutionCase{2, 4, 3, 7, 9, {3, 2, 1}}, ConvolutionCase{2, 9, 5, 5, 5, {1, 1, 0}}, ConvolutionCase{1, 2, 3, 9, 9, {5, 1, 2}}));
 
+TEST(SampledMatmul, AFeatureMapIsReadAsItsTokens) {
+  const torch::Tensor map = torch::randn({3, 20, 9, 30}), input = torch::randn({3 * 270, 17}), indices = some_positions(20, 17, 0.5);
+  const torch::Tensor tokens = map.flatten(2).transpose(1, 2).reshape({-1, 20}), got = torch::zeros({indices.numel()});
+  sampled_linear_add_(got, indices, row_starts_of(indices, 20, 17), TokenOperand::of_map(map), TokenOperand(input));
+  EXPECT_TRUE(got.equal(sampled(indices, tokens, input)));
+}
+
 TEST(SampledMatmul, KernelsWithoutTheirPaddingAreLeftToTheDenseProduct) {
   EXPECT_FALSE(convolution_factors(torch::zeros({1, 2, 6, 6}), torch::zeros({1, 2, 8, 8}), {3, 1, 0}));
 }
 
 TEST(SampledMatmul, GivesTheSameBitsAtAnyThreadCount) {
   const torch::Tensor gradient = torch::randn({600, 50}), input = torch::randn({600, 700}), indices = some_positions(50, 700, 0.1);
-  const auto factors = linear_factors(channel_lines(gradient), channel_lines(input));
   const int threads = at::get_num_threads();
   at::set_num_threads(1);
-  const torch::Tensor one = sampled(indices, 50, 700, factors);
+  const torch::Tensor one = sampled(indices, gradient, input);
   at::set_num_threads(2);
-  const torch::Tensor two = sampled(indices, 50, 700, factors);
+  const torch::Tensor two = sampled(indices, gradient, input);
   at::set_num_threads(threads);
   EXPECT_TRUE(one.equal(two));
 }
