@@ -17,6 +17,7 @@ struct BenchVerb {
   std::string what;
   ModelOptions model;
   StepBenchOptions step;
+  MemoryOptions memory;
   MethodOptions method;
   struct Output {
     bool json = false;
@@ -53,7 +54,7 @@ void run_bench(const BenchVerb& verb) {
   if (verb.method.adapter_dtype != MethodOptions().adapter_dtype) throw InvalidArgument("--adapter-dtype: has no effect here, nothing is saved. Fix: leave it out");
   auto model = open_model(verb);
   Json result{{"model", model.name}};
-  result.update(bench_train_step(std::move(model.unet), model.pixels_a_latent, verb.step, verb.method));
+  result.update(bench_train_step(std::move(model.unet), model.pixels_a_latent, verb.step, verb.memory, verb.method));
   result["commit"] = commit();
   if (verb.output.json) return print(result.dump() + "\n");
   for (const auto& [key, value] : result.items()) print(key + ": " + (value.is_string() ? value.get<std::string>() : value.dump()) + "\n");
@@ -68,6 +69,7 @@ Command bench_command() {
       .positional("WHAT", verb->what, "train-step")
       .add(verb->model)
       .add(verb->step)
+      .add(verb->memory)
       .add(verb->method, "Method")
       .add(verb->output, "Output")
       .on_run([verb](const Command&) { run_bench(*verb); });

@@ -30,6 +30,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr int64_t kSpareBytes = 256 << 20;  // log, samples and report of any run fit well
+constexpr int64_t kStateBytes = 12;  // a trained weight: gradient and moments, which no step has touched yet
 constexpr int64_t kWeightBytes = 8;         // at most, in the result: an fp32 value, and for an adapter its index
 
 CacheProgress cache_progress(const char* what) {
@@ -151,6 +152,10 @@ Json fine_tune(const FineTuneRequest& request) {
   const double lr = chosen_lr(*method, request.method);
   folder.require_free(kSpareBytes + kWeightBytes * method->trained());
   const auto data = encode(request, model, samples, request.transforms, device);
+  const int64_t factor = model.read_config<VaeConfig>("vae").factor(), side = request.transforms.resolution / factor;
+  const PassSize size{request.train.batch_size, side, side, data.text.hidden.size(1), static_cast<int64_t>(unet->parameters().front().element_size())};
+  const MemoryLevel level = choose_memory_level(*unet, size, request.memory, kStateBytes * method->trained());
+  log_info(message("memory: ", memory_level_name(level), ", about ", kept_bytes(unet->config(), size, level) / 1'000'000, " MB between forward and backward"));
   log_info(message(request.run.method, ": ", method->trained(), " weights are trained on ", samples.size(), " images at ", request.transforms.resolution,
                    " px, learning rate ", lr));
 
@@ -202,6 +207,7 @@ Json fine_tune(const FineTuneRequest& request) {
   summary["images"] = samples.size();
   summary["resolution"] = request.transforms.resolution;
   summary["batch_size"] = request.train.batch_size;
+  summary["memory"] = memory_level_name(level);
   summary["precision"] = request.train.precision;
   summary["lr"] = lr;
   summary["final_loss"] = progress.smoothed_loss();

@@ -10,6 +10,7 @@
 #include "sara/data/transforms.h"
 #include "sara/files/json.h"
 #include "sara/methods/registry.h"
+#include "sara/train/memory_options.h"
 #include "sara/train/train_options.h"
 
 namespace sara {
@@ -47,6 +48,7 @@ struct FineTuneRequest {
   bool allow_nonfinite = false;
   RunOptions run;
   TrainOptions train;
+  MemoryOptions memory;
   MethodOptions method;
   ImageFolderOptions images;
   TransformOptions transforms;

@@ -9,4 +9,8 @@ namespace sara {
 int64_t resident_bytes();
 int64_t peak_resident_bytes();
 
+// Bytes that this process may still take without swapping: what the machine has available, or what is left of the control
+// group's limit where that is less.
+int64_t available_bytes();
+
 }  // namespace sara

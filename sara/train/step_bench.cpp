@@ -35,10 +35,11 @@ class Stopwatch {
 };
 
 constexpr int64_t kTextTokens = 77;
+constexpr int64_t kStateBytes = 12;  // a trained weight: gradient and moments, which no step has touched yet
 
 }  // namespace
 
-Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels_a_latent, const StepBenchOptions& options, MethodOptions method_options) {
+Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels_a_latent, const StepBenchOptions& options, const MemoryOptions& memory, MethodOptions method_options) {
   if (options.resolution % pixels_a_latent) {
     throw InvalidArgument(message("resolution: does not fit the model (expected a multiple of ", pixels_a_latent, ", got ", options.resolution, ")"));
   }
@@ -50,6 +51,8 @@ Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels
   const auto& config = unet->config();
   const auto like = tensors.front().second.options().requires_grad(false);
   const int64_t side = options.resolution / pixels_a_latent;
+  const PassSize size{options.batch_size, side, side, kTextTokens, static_cast<int64_t>(like.dtype().itemsize())};
+  const MemoryLevel level = choose_memory_level(*unet, size, memory, kStateBytes * method->trained());
   torch::manual_seed(method_options.seed());
   std::vector<double> forward, backward, optimizer, rank, step_seconds;
   int64_t saved = 0;
@@ -82,6 +85,7 @@ Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels
           {"batch_size", options.batch_size},
           {"precision", options.precision},
           {"method", options.method},
+          {"memory", memory_level_name(level)},
           {"selected", method->trained()},
           {"threads", at::get_num_threads()},
           {"forward_s", median(forward)},

@@ -7,6 +7,7 @@
 #include "sara/files/json.h"
 #include "sara/methods/registry.h"
 #include "sara/models/unet.h"
+#include "sara/train/memory_options.h"
 
 namespace sara {
 
@@ -35,6 +36,6 @@ constexpr int64_t kPublishedFactor = 8;
 
 // Throws InvalidArgument when the resolution is no multiple of pixels_a_latent. Medians in seconds: forward_s, backward_s, optimizer_s (with rank_s inside), step_s; peak_rss_gb; saved_activation_bytes;
 // selected, threads, torch.
-Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels_a_latent, const StepBenchOptions& options, MethodOptions method);
+Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels_a_latent, const StepBenchOptions& options, const MemoryOptions& memory, MethodOptions method);
 
 }  // namespace sara
