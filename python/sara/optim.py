@@ -12,6 +12,7 @@ import torch
 
 from sara import _core
 from sara._build_info import version
+from sara.layers import switch, switch_back
 from sara.parameters import scope_of
 from sara.selection import budget_text, patterns, weights_of
 
@@ -83,6 +84,10 @@ class AdamW(torch.optim.Optimizer):
     selection: which weights, by name: "below" the threshold (the paper), or, with a budget, "largest", "random" (by seed),
         "smallest_per_tensor", "changed" (those that moved most from this model to `tuned`, a module of the same kind).
 
+    sparse_backward: let the model's nn.Linear and nn.Conv2d compute the selected entries of their weight gradients alone, by the
+        library's forward and backward (until close()); they have no second derivative. False: dense gradients, freed layer by
+        layer. Only where a module was given, not a list of parameters.
+
     Raises ValueError (sara.InvalidArgument) for bad options, a selection of nothing or of more than half, weights trained by another
     sara optimizer; sara.BadFile for NaN or infinite weights.
     """
@@ -110,6 +115,7 @@ class AdamW(torch.optim.Optimizer):
         force: bool = False,
         selection: Literal["below", "largest", "random", "smallest_per_tensor", "changed"] = "below",
         tuned: torch.nn.Module | None = None,
+        sparse_backward: bool = True,
     ) -> None:
         self._core = None
         self._identity = id(self)
@@ -148,6 +154,7 @@ class AdamW(torch.optim.Optimizer):
         self._core = _core.AdamW([(named, settings.get("lr"), settings.get("weight_decay")) for named, settings in scope.groups], options, weights_of(tuned))
         tensors = {name: parameter for named, _ in scope.groups for name, parameter in named}
         self._homes = [(name, *scope.owners[name], tensors[name]) for name in self._core.trained_names() if name in scope.owners]
+        self._switched = switch(scope.modules, {id(tensors[name]) for name in self._core.trained_names()}) if sparse_backward else []
         self.report: StepReport | None = None
         try:
             if lr is None:
@@ -283,10 +290,11 @@ class AdamW(torch.optim.Optimizer):
         return self._open().held_bytes()
 
     def close(self) -> None:
-        """Takes the gradient hooks off the model and gives its parameters their requires_grad back. The trained weights stay."""
+        """Takes the gradient hooks off the model and gives its parameters their requires_grad and its layers their own backward back. The trained weights stay."""
         if self._core is None:
             return
         self._core = None
+        switch_back(getattr(self, "_switched", ()))
         for parameter, flag in self._flags:
             parameter.requires_grad_(flag)
 

@@ -62,6 +62,7 @@ class Scope:
     groups: list  # of (named parameters, settings without "params")
     owners: dict  # name -> (the owning module's parameter dict, own name): where the parameter must still be
     family: str | None
+    modules: list  # those among what was given
 
 
 def scope_of(model):
@@ -76,7 +77,7 @@ def scope_of(model):
         sources = list(model)
         if not sources or not all(isinstance(source, dict) for source in sources):
             sources = [sources]
-    scope = Scope([], {}, None)
+    scope = Scope([], {}, None, [])
     for source in sources:
         settings = dict(source) if isinstance(source, dict) else {"params": source}
         if "params" not in settings:
@@ -84,6 +85,7 @@ def scope_of(model):
         params = settings.pop("params")
         if isinstance(params, torch.nn.Module):
             params = unwrapped(params)
+            scope.modules.append(params)
             scope.family = scope.family or family_of(params)
             prefix = prefix_of(params)
             for path, module in params.named_modules():

@@ -8,5 +8,6 @@ PYBIND11_MODULE(_core, module) {
   sara::python::register_selection(module);
   sara::python::register_nuclear_norm(module);
   sara::python::register_adapter(module);
+  sara::python::register_layers(module);
   sara::python::register_adamw(module);
 }

@@ -13,12 +13,15 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// A parameter in the type of what meets it: under autocast that is a smaller one than the parameter's.
+torch::Tensor like(const torch::Tensor& x, const torch::Tensor& parameter) { return parameter.defined() ? parameter.detach().to(x.scalar_type()) : parameter; }
+
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const torch::Tensor& weight, const OptionalTensor& given_bias) {
     const torch::Tensor bias = or_undefined(given_bias);
     context->save_for_backward({is_trained(weight) ? x : torch::Tensor(), weight, bias});
     context->saved_data["input"] = x.requires_grad();
-    return product_with_transposed(x, weight, bias);
+    return product_with_transposed(x, like(x, weight), like(x, bias));
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -26,7 +29,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const torch::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2];
     TokenOperand gradient(gradients[0]);
     torch::Tensor of_input, of_weight, of_bias;
-    if (context->saved_data["input"].toBool()) of_input = product_with(gradients[0], weight);
+    if (context->saved_data["input"].toBool()) of_input = product_with(gradients[0], like(gradients[0], weight));
     if (x.defined()) {
       TokenOperand input(x);
       of_weight = linear_weight_gradient(weight, gradient, input);

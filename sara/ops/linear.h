@@ -5,7 +5,7 @@
 
 namespace sara {
 
-// y = x Wᵀ + b, [..., in] -> [..., out], W [out, in], b [out] or undefined. Keeps x. Of W and b, backward computes the gradients
+// y = x Wᵀ + b, [..., in] -> [..., out], W [out, in], b [out] or undefined. Keeps x. W and b may be of another type than x: they are rounded to it, their gradients are not. Of W and b, backward computes the gradients
 // that are wanted (weight_gradient.h).
 torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias);
 

@@ -33,7 +33,7 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
     context->saved_data["input"] = x.requires_grad();
     context->saved_data["sizes"] = x.sizes().vec();
     keep(context, shape);
-    return convolution(x, weight, bias, shape);
+    return convolution(x, weight.to(x.scalar_type()), bias.defined() ? bias.to(x.scalar_type()) : bias, shape);
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -41,7 +41,7 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
     const torch::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], gradient = gradients[0].contiguous();
     const ConvolutionShape shape = kept_shape(context);
     torch::Tensor of_input, of_weight;
-    if (context->saved_data["input"].toBool()) of_input = convolution_input_gradient(gradient, weight, context->saved_data["sizes"].toIntVector(), shape);
+    if (context->saved_data["input"].toBool()) of_input = convolution_input_gradient(gradient, weight.to(gradient.scalar_type()), context->saved_data["sizes"].toIntVector(), shape);
     if (x.defined()) of_weight = convolution_weight_gradient(weight, gradient, x, shape);
     return {of_input, of_weight, bias_gradient(bias, gradient), {}};
   }

@@ -47,7 +47,7 @@ void add_sampled(const GradientSink& sink, const SampledFactors& factors) {
 torch::Tensor linear_weight_gradient(const torch::Tensor& weight, TokenOperand& gradient, TokenOperand& input) {
   if (!is_trained(weight)) return {};
   const auto sink = gradient_sink(weight);
-  if (!sink) return gradient.tokens().t().mm(input.tokens());
+  if (!sink) return gradient.tokens().t().mm(input.tokens()).to(weight.scalar_type());
   const Values::Slot& slot = sink->values->slots()[sink->slot];
   if (slot.indices.numel() == 0) return {};
   if (is_sampled(slot))
@@ -60,12 +60,12 @@ torch::Tensor linear_weight_gradient(const torch::Tensor& weight, TokenOperand& 
 torch::Tensor convolution_weight_gradient(const torch::Tensor& weight, const torch::Tensor& gradient, const torch::Tensor& input, const ConvolutionShape& shape) {
   if (!is_trained(weight)) return {};
   const auto rows = [&](int64_t begin, int64_t end) {
-    const torch::Tensor part = gradient.narrow(1, begin, end - begin).contiguous(), part_weight = weight.narrow(0, begin, end - begin);
+    const torch::Tensor part = gradient.narrow(1, begin, end - begin).contiguous(), part_weight = weight.narrow(0, begin, end - begin).to(input.scalar_type());
     return std::get<1>(at::convolution_backward(part, input, part_weight, c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding}, {1, 1},
                                                 false, {0, 0}, 1, {false, true, false}));
   };
   const auto sink = gradient_sink(weight);
-  if (!sink) return rows(0, weight.size(0));
+  if (!sink) return rows(0, weight.size(0)).to(weight.scalar_type());
   const Values::Slot& slot = sink->values->slots()[sink->slot];
   if (slot.indices.numel() == 0) return {};
   if (is_sampled(slot)) {
