@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PEFT LoRA on every linear layer and every convolution: SaRA's own scope."""
+
+from bench.against.peers.lora import LINEARS_AND_CONVOLUTIONS, names_of, train_lora
+
+TITLE = "PEFT LoRA, all linears and convolutions"
+PRECISIONS = ("fp32", "bf16-autocast", "bf16")
+
+
+def targets_of(unet):
+    return names_of(unet, LINEARS_AND_CONVOLUTIONS)
+
+
+def train(unet, task):
+    return train_lora(unet, targets_of(unet), task)
