@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The peers by name, one file each. A peer's file has TITLE, PRECISIONS and train(unet, task) -> Training.
+"""The peers by name, one file each. The file of lora-all is lora_all.py; it has PRECISIONS and train(unet, task) -> Training.
 
 Precisions: fp32; bf16-autocast, float32 weights under torch.autocast as accelerate does it; bf16, frozen weights stored in bfloat16 and what
 is trained in float32, as diffusers' scripts do it with --mixed_precision bf16.
@@ -8,22 +8,24 @@ is trained in float32, as diffusers' scripts do it with --mixed_precision bf16.
 import importlib
 from dataclasses import dataclass
 
-MODULES = {
-    "base": "bench.against.peers.base",
-    "lora-attention": "bench.against.peers.lora_attention",
-    "lora-all": "bench.against.peers.lora_all",
-    "shira": "bench.against.peers.shira",
-    "full": "bench.against.peers.full",
-    "dense-selective": "bench.against.peers.dense_selective",
-    "sara-python": "bench.against.peers.sara_python",
+# The order is that of a round and of the tables.
+TITLES = {
+    "base": "forward + input gradients (nothing trained)",
+    "lora-attention": "PEFT LoRA, attention only",
+    "lora-all": "PEFT LoRA, all linears and convolutions",
+    "shira": "PEFT SHiRA, all linears",
+    "full": "full AdamW",
+    "dense-selective": "dense selective tuning (LT-SFT style)",
+    "sara-python": "sara.AdamW on diffusers' UNet",
 }
 
 
 @dataclass(frozen=True)
 class Task:
-    budget: int  # weights to train; peers with a rank take the rank nearest to it
+    budget: int  # weights to train
     adamw: str  # default: torch.optim.AdamW as scripts call it; fused: with fused=True
     precision: str
+    rank: int | None = None  # of LoRA and SHiRA; None: the one that trains nearest to the budget
 
 
 @dataclass
@@ -38,4 +40,4 @@ class Training:
 
 
 def peer(name):
-    return importlib.import_module(MODULES[name])
+    return importlib.import_module(f"bench.against.peers.{name.replace('-', '_')}")

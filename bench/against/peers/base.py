@@ -3,7 +3,6 @@
 
 from bench.against.peers import Training
 
-TITLE = "forward + input gradients (nothing trained)"
 PRECISIONS = ("fp32", "bf16-autocast", "bf16")
 
 

@@ -4,7 +4,6 @@
 from bench.against.peers import Training
 from bench.against.peers.adamw import adamw, trained_parameters, update_of
 
-TITLE = "full AdamW"
 PRECISIONS = ("fp32", "bf16-autocast")
 
 

@@ -27,7 +27,7 @@ def matched_rank(unet, targets, budget):
 def train_lora(unet, targets, task):
     from peft import LoraConfig
 
-    rank = matched_rank(unet, targets, task.budget)
+    rank = task.rank or matched_rank(unet, targets, task.budget)
     unet.requires_grad_(False)
     unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=targets))
     parameters = trained_parameters(unet)

@@ -3,7 +3,6 @@
 
 from bench.against.peers.lora import LINEARS_AND_CONVOLUTIONS, names_of, train_lora
 
-TITLE = "PEFT LoRA, all linears and convolutions"
 PRECISIONS = ("fp32", "bf16-autocast", "bf16")
 
 

@@ -4,7 +4,6 @@
 from bench.against.peers import Training
 from bench.against.peers.adamw import update_of
 
-TITLE = "sara.AdamW on diffusers' UNet"
 PRECISIONS = ("fp32", "bf16-autocast", "bf16")
 
 

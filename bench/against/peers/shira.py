@@ -5,7 +5,6 @@ from bench.against.peers import Training
 from bench.against.peers.adamw import adamw, trained_parameters, update_of
 from bench.against.peers.lora import LINEARS, matched_rank, names_of
 
-TITLE = "PEFT SHiRA, all linears"
 PRECISIONS = ("fp32", "bf16-autocast")
 
 
@@ -17,7 +16,7 @@ def train(unet, task):
     from peft import ShiraConfig, inject_adapter_in_model
 
     targets = targets_of(unet)
-    rank = matched_rank(unet, targets, task.budget)
+    rank = task.rank or matched_rank(unet, targets, task.budget)
     unet.requires_grad_(False)
     inject_adapter_in_model(ShiraConfig(r=rank, random_seed=0, target_modules=targets), unet)
     parameters = trained_parameters(unet)

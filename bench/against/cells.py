@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured: one cell = one peer, precision and batch size. A round visits every cell once, compared ones next to each other."""
+
+from dataclasses import dataclass
+
+from bench.against.peers import TITLES, peer
+
+# Ours, run by the program: flags beside the common ones. A tenth of the budget, and nothing but conv_in (so that the gradient still
+# flows through every layer), tell what sparse weight gradients cost.
+OURS = {"sara": "budget", "sara-tenth": "tenth", "sara-frozen": "frozen"}
+EAGER = "eager-saved"
+PEERS = (*TITLES, *OURS, EAGER)
+PRECISIONS = ("fp32", "bf16-autocast", "bf16")
+
+
+@dataclass(frozen=True)
+class Cell:
+    peer: str
+    precision: str
+    batch_size: int
+
+    def __str__(self):
+        return f"{self.peer} {self.precision} batch {self.batch_size}"
+
+
+def precisions_of(name):
+    if name in OURS:
+        return ("fp32", "bf16")
+    return PRECISIONS if name == EAGER else peer_precisions(name)
+
+
+def peer_precisions(name):
+    return peer(name).PRECISIONS
+
+
+def cells_of(peers, precisions, batch_sizes):
+    """In the order of a round: by batch size, then float32, then all of bfloat16, peers side by side."""
+    families = (("fp32",), ("bf16-autocast", "bf16"))
+    return [
+        Cell(name, precision, batch_size)
+        for batch_size in batch_sizes
+        for family in families
+        for name in peers
+        for precision in family
+        if precision in precisions and precision in precisions_of(name)
+    ]
