@@ -20,12 +20,13 @@ import tempfile
 import time
 
 from bench.against.cells import OURS, PEERS, PRECISIONS, cells_of
-from bench.against.machine import ROOT, commit, machine, versions
+from bench.against.machine import ROOT, OtherProcesses, commit, machine, versions
 from bench.against.processes import RunFailed, run_cell
 from bench.against.ratios import needed_cells, rows
 from bench.against.result import FORMAT, VERSION, BadResult, cell_of, is_done, read, same_measurement, summaries, write
 from bench.against.tables import document
 
+QUIET = 0.05  # share of the processor that others may take before a run is marked
 RANKED = ("lora-attention", "lora-all", "shira")
 
 
@@ -139,16 +140,18 @@ def measure(options, path, result):
     for index, (round_number, cell) in enumerate(plan):
         if is_done(result, cell, round_number):
             continue
-        start = time.monotonic()
+        start, others = time.monotonic(), OtherProcesses()
         with tempfile.TemporaryFile("w+") as errors:
             run = run_cell(cell, settings, errors)
         if "program" in run:
             check_program(path, result, run)
+        run["others_cpu"] = round(others.share(), 3)
         place = {"peer": cell.peer, "precision": cell.precision, "batch_size": cell.batch_size, "round": round_number}
         result["runs"].append({**place, "wall_s": round(time.monotonic() - start, 1), **run})
         write(path, {**result, "summaries": list(summaries(result).values()), "ratios": rows(summaries(result))})
         left = [item for item in plan[index + 1 :] if not is_done(result, item[1], item[0])]
-        print(f"[{index + 1}/{len(plan)}] round {round_number}, {cell}: {told(run)}; {minutes_left(result, left):.0f} min left", file=sys.stderr, flush=True)
+        busy = f"; others took {run['others_cpu']:.0%} of the processor" if run["others_cpu"] > QUIET else ""
+        print(f"[{index + 1}/{len(plan)}] round {round_number}, {cell}: {told(run)}{busy}; {minutes_left(result, left):.0f} min left", file=sys.stderr, flush=True)
 
 
 def main(arguments):

@@ -3,14 +3,14 @@
 
 from dataclasses import dataclass
 
-from bench.against.peers import TITLES, peer
+from bench.against import peers as others
 
 # Ours, run by the program: flags beside the common ones. A tenth of the budget, and nothing but conv_in (so that the gradient still
 # flows through every layer), tell what sparse weight gradients cost.
 OURS = {"sara": "budget", "sara-tenth": "tenth", "sara-frozen": "frozen"}
 EAGER = "eager-saved"
-PEERS = (*TITLES, *OURS, EAGER)
-PRECISIONS = ("fp32", "bf16-autocast", "bf16")
+PEERS = (*others.PEERS, *OURS, EAGER)
+PRECISIONS = others.EVERY
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,7 @@ class Cell:
 def precisions_of(name):
     if name in OURS:
         return ("fp32", "bf16")
-    return PRECISIONS if name == EAGER else peer_precisions(name)
-
-
-def peer_precisions(name):
-    return peer(name).PRECISIONS
+    return PRECISIONS if name == EAGER else others.PEERS[name].precisions
 
 
 def cells_of(peers, precisions, batch_sizes):

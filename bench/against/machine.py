@@ -41,6 +41,25 @@ def machine():
     }
 
 
+class OtherProcesses:
+    """share() -> how much of the machine's processor time went to processes that are not ours, since construction. Ours are this one
+    and its children that have ended."""
+
+    def __init__(self):
+        self.start = self._ticks()
+
+    @staticmethod
+    def _ticks():
+        user, nice, system, idle, wait, irq, softirq, steal = map(int, pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
+        busy = user + nice + system + irq + softirq + steal
+        own = sum(os.times()[:4]) * os.sysconf("SC_CLK_TCK")
+        return busy, busy + idle + wait, own
+
+    def share(self):
+        busy, total, own = (now - before for now, before in zip(self._ticks(), self.start))
+        return max(0.0, (busy - own) / total) if total else 0.0
+
+
 def commit():
     """Short hash of the sources' commit, with -dirty when tracked files differ from it; None outside a git work tree."""
     done = subprocess.run(["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=7"], cwd=ROOT, capture_output=True, text=True)

@@ -80,10 +80,10 @@ def ours_command(cell, settings):
 
 def run_ours(cell, settings):
     told = finished(cell, ours_command(cell, settings), settings)
+    if "samples" not in told:
+        raise RunFailed(f"{settings['sara']}: an older program, which prints no samples of each step. Fix: make build")
     run = {"trained": told["selected"], "rank": None, "threads": told["threads"], "peak_rss_gb": told["peak_rss_gb"], "program": told["commit"]}
-    for field in ("forward_s", "backward_s", "optimizer_s", "rank_s", "step_s"):
-        run[field] = [told[field]]
-    return {**run, "saved_activation_bytes": told["saved_activation_bytes"]}
+    return {**run, **told["samples"], "saved_activation_bytes": told["saved_activation_bytes"]}
 
 
 def run_cell(cell, settings, errors):

@@ -66,7 +66,7 @@ def gradient_share(peer, title, precision, at_most, aim):
 
 def rank_share(precision):
     cell = ours(precision, 4)
-    return Ratio(f"rank loss / our step, {precision}, batch 4", Term(cell, "rank_s"), Term(cell, "step_s"), 0.02, 0.005)
+    return Ratio(f"rank loss / our step, {precision}, batch 4", Term(cell, "rank_s_mean"), Term(cell, "step_s"), 0.02, 0.005)
 
 
 def saved(precision):

@@ -4,11 +4,11 @@
     {"format": "sara-bench-against", "version": 1, "date": first run, UTC, "commit": of the sources, "machine": {cpu, cores, memory_gb,
      extensions}, "versions": {python, torch, diffusers, peft}, "settings": {what the numbers depend on},
      "runs": [{"peer", "precision", "batch_size", "round", "trained", "rank", "wall_s", "forward_s": [...], "backward_s": [...], "optimizer_s": [...],
-               "step_s": [...], "peak_rss_gb", and of ours "rank_s": [...], "saved_activation_bytes", "program": its commit}],
+               "step_s": [...], "peak_rss_gb", "others_cpu", and of ours "rank_s": [...], "saved_activation_bytes", "program": its commit}],
      "summaries": [medians of each cell], "ratios": [{"name", "value", "at_most", "aim", "met"}]}
 
-Lists hold seconds of the timed steps of one run; the program prints medians of its own steps, so ours hold one number a run. Runs of
-eager-saved hold "activation_bytes" and "weight_copy_bytes" instead of times.
+Lists hold seconds of the timed steps of one run; others_cpu is the share of the machine's processor time that other processes took
+meanwhile. Runs of eager-saved hold "activation_bytes" and "weight_copy_bytes" instead of times.
 """
 
 import json
@@ -75,6 +75,9 @@ def summary(runs):
             line[field] = statistics.median(medians)
             if field == "step_s":
                 line["step_s_low"], line["step_s_high"] = min(medians), max(medians)
+    ranks = [seconds for run in runs for seconds in run.get("rank_s", [])]
+    if ranks:
+        line["rank_s_mean"] = statistics.mean(ranks)  # one matrix is drawn a step, and they differ in size
     for field in SIZES:
         values = [run[field] for run in runs if field in run]
         if values:

@@ -2,7 +2,7 @@
 """Markdown from a result: where it was measured, steps and memory, activations, ratios."""
 
 from bench.against.cells import EAGER, OURS
-from bench.against.peers import TITLES
+from bench.against.peers import PEERS
 from bench.against.ratios import rows
 from bench.against.result import summaries
 
@@ -15,7 +15,7 @@ EAGER_TITLE = "eager autograd, all weights trained"
 
 
 def title(peer):
-    return OUR_TITLES.get(peer) or TITLES[peer]
+    return OUR_TITLES.get(peer) or PEERS[peer].title
 
 
 def table(head, lines, right_from=1):
@@ -35,12 +35,14 @@ def conditions(result):
     machine, settings, versions = result["machine"], result["settings"], result["versions"]
     programs = sorted({run["program"] for run in result["runs"] if "program" in run})
     flags = f", flags `{' '.join(settings['ours_flags'])}`" if settings["ours_flags"] else ""
+    others = max((run["others_cpu"] for run in result["runs"]), default=0)
     rounds = max(run["round"] for run in result["runs"]) if result["runs"] else 0
     return (
         f"{result['date'][:10]}, commit {result['commit']} (`build/sara` {', '.join(programs) or 'not run'}{flags}). {machine['cpu']}, {machine['cores']} cores,"
         f" {machine['memory_gb']:g} GB, {', '.join(machine['extensions'])}. torch {versions['torch']}, diffusers {versions['diffusers']}, PEFT {versions['peft']}."
         f" `{settings['model']}`, {settings['resolution']} px, budget {settings['budget']:,}, {settings['threads']} threads, AdamW of the peers: {settings['adamw']};"
         f" rounds {rounds}, each {settings['warmup']} steps of warm-up and {settings['steps']} timed. Medians over rounds of each round's median; in brackets the lowest and highest round. GB = 1e9 bytes."
+        f" Other processes took up to {others:.0%} of the processor during a run."
     )
 
 

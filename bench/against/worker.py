@@ -16,7 +16,7 @@ import time
 import torch
 
 from bench.against.machine import peak_resident_bytes, versions
-from bench.against.peers import TITLES, Task, peer
+from bench.against.peers import PEERS, Task, train
 from bench.against.unet import build_unet, denoising_loss, random_batch, unet_config
 
 
@@ -47,7 +47,7 @@ def timed_step(unet, training, batch):
 
 def parsed(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("peer", choices=TITLES)
+    parser.add_argument("peer", choices=PEERS)
     parser.add_argument("--model", default="random:sd15")
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=1)
@@ -56,8 +56,8 @@ def parsed(arguments):
     parser.add_argument("--adamw", choices=["default", "fused"], default="default")
     parser.add_argument("--rank", type=int)
     options = parser.parse_args(arguments)
-    if options.precision not in peer(options.peer).PRECISIONS:
-        parser.error(f"--precision: {options.peer} does not run in {options.precision} (expected one of {', '.join(peer(options.peer).PRECISIONS)})")
+    if options.precision not in PEERS[options.peer].precisions:
+        parser.error(f"--precision: {options.peer} does not run in {options.precision} (expected one of {', '.join(PEERS[options.peer].precisions)})")
     return options
 
 
@@ -68,7 +68,7 @@ def serve(options, requests, answers):
 
     unet = build_unet(options.model, options.precision)
     parameters = sum(p.numel() for p in unet.parameters())
-    training = peer(options.peer).train(unet, Task(options.budget, options.adamw, options.precision, options.rank))
+    training = train(options.peer, unet, Task(options.budget, options.adamw, options.precision, options.rank))
     side = options.resolution // unet_config(options.model)[1]
     answer({"trained": training.trained, "rank": training.rank, "parameters": parameters, "threads": torch.get_num_threads(), "versions": versions()})
     for line in requests:

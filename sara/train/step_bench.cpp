@@ -95,6 +95,7 @@ Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels
           {"step_s", median(step_seconds)},
           {"peak_rss_gb", double(peak_resident_bytes()) / 1e9},
           {"saved_activation_bytes", saved},
+          {"samples", {{"forward_s", forward}, {"backward_s", backward}, {"optimizer_s", optimizer}, {"rank_s", rank}, {"step_s", step_seconds}}},
           {"torch", TORCH_VERSION}};
 }
 

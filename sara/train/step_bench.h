@@ -35,7 +35,7 @@ struct StepBenchOptions {
 constexpr int64_t kPublishedFactor = 8;
 
 // Throws InvalidArgument when the resolution is no multiple of pixels_a_latent. Medians in seconds: forward_s, backward_s, optimizer_s (with rank_s inside), step_s; peak_rss_gb; saved_activation_bytes;
-// selected, threads, torch.
+// selected, threads, torch, and the memory level taken. samples holds the seconds of every timed step under the same names (rank_s varies with the matrix that is drawn).
 Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels_a_latent, const StepBenchOptions& options, const MemoryOptions& memory, MethodOptions method);
 
 }  // namespace sara

@@ -3,7 +3,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from bench.against.peers import TITLES, Task, lora, lora_all, lora_attention, peer, shira
+from bench.against.peers import PEERS, Task, lora, lora_all, lora_attention, shira, train
 from bench.against.saved_tensors import saved_bytes
 from bench.against.unet import PUBLISHED, build_unet, denoising_loss, random_batch
 from bench.against.worker import timed_step
@@ -19,7 +19,7 @@ def published():
 
 def trained(name, tiny, precision="fp32", **more):
     unet = build_unet(tiny, precision)
-    return unet, peer(name).train(unet, Task(BUDGET, "default", precision, **more))
+    return unet, train(name, unet, Task(BUDGET, "default", precision, **more))
 
 
 def test_stable_diffusion_1_5_has_its_weights_and_ranks(published):
@@ -32,16 +32,16 @@ def test_stable_diffusion_1_5_has_its_weights_and_ranks(published):
     assert found == {"lora_attention": (128, 251, 50_023_296), "lora_all": (282, 47, 49_736_152), "shira": (184, 117, 49_900_032)}
 
 
-@pytest.mark.parametrize("name", [name for name in TITLES if name != "sara-python"])
+@pytest.mark.parametrize("name", [name for name in PEERS if name != "sara-python"])
 def test_every_peer_steps_in_every_precision_it_names(name, tiny):
-    for precision in peer(name).PRECISIONS:
+    for precision in PEERS[name].precisions:
         unet, training = trained(name, tiny, precision)
         before = [p.detach().clone() for p in unet.parameters()]
         for _ in range(2):
             told = timed_step(unet, training, random_batch(unet, 8, 2))
         moved = sum(int((p.detach() != old).sum()) for p, old in zip(unet.parameters(), before))
         assert told["step_s"] == pytest.approx(told["forward_s"] + told["backward_s"] + told["optimizer_s"]) and told["peak_rss_gb"] > 0.05
-        assert moved <= training.trained and (moved > 0.9 * training.trained or name == "lora-attention" and moved > 0)
+        assert 0.9 * training.trained <= moved <= training.trained
         assert all(p.grad is None for p in unet.parameters())
 
 
@@ -65,7 +65,7 @@ def test_lora_trains_exactly_its_adapters_in_float32(tiny):
 def test_dense_selective_moves_only_the_smallest_weights(tiny):
     unet = build_unet(tiny, "fp32")
     before = [p.detach().clone() for p in unet.parameters()]
-    training = peer("dense-selective").train(unet, Task(BUDGET, "default", "fp32"))
+    training = train("dense-selective", unet, Task(BUDGET, "default", "fp32"))
     timed_step(unet, training, random_batch(unet, 8, 1))
     moved = torch.cat([(p.detach() != old).flatten() for p, old in zip(unet.parameters(), before)])
     size = torch.cat([old.abs().flatten() for old in before])
@@ -98,5 +98,5 @@ def test_the_copies_of_weights_that_autocast_keeps_are_counted_apart(tiny):
     batch = random_batch(unet, 8, 2)
     full, half = (saved_bytes(lambda: denoising_loss(unet, batch, autocast), list(unet.parameters())) for autocast in (False, True))
     matrices = sum(p.numel() for p in unet.parameters() if p.dim() > 1)
-    assert full["weight_copy_bytes"] == 0 and half["weight_copy_bytes"] >= 2 * matrices
+    assert full["weight_copy_bytes"] == 0 and 0.9 * 2 * matrices < half["weight_copy_bytes"] <= 2 * matrices  # all but those whose input asks for no gradient
     assert half["activation_bytes"] < full["activation_bytes"]

@@ -7,11 +7,11 @@ import pytest
 from probe import BUILD, ROOT
 
 from bench.against.__main__ import count, parsed, planned
-from bench.against.processes import FROZEN, ours_command
 from bench.against.cells import Cell
+from bench.against.processes import FROZEN, ours_command
 from bench.against.result import TIMES
 
-COMMON = ("--resolution", 16, "--budget", "3K", "--batch-sizes", "2", "--warmup", 1, "--steps", 2, "--threads", 1)
+COMMON = ("--resolution", 16, "--budget", "20K", "--batch-sizes", "2", "--warmup", 1, "--steps", 2, "--threads", 1)
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +30,14 @@ def test_a_run_leaves_every_number_with_machine_commit_and_versions(measured):
     assert result["machine"]["cores"] >= 1 and result["machine"]["memory_gb"] > 0 and result["machine"]["cpu"]
     assert set(result["versions"]) == {"python", "torch", "diffusers", "peft"} and result["commit"]
     assert result["settings"] == {
-        "model": result["settings"]["model"], "resolution": 16, "budget": 3000, "warmup": 1, "steps": 2, "threads": 1, "adamw": "default", "ours_flags": [], "ranks": {},
+        "model": result["settings"]["model"], "resolution": 16, "budget": 20000, "warmup": 1, "steps": 2, "threads": 1, "adamw": "default", "ours_flags": [], "ranks": {},
     }  # fmt: skip
     base, lora, eager = result["runs"]
     assert [run["peer"] for run in result["runs"]] == ["base", "lora-all", "eager-saved"]
-    assert base["trained"] == 0 and lora["trained"] == pytest.approx(3000, rel=0.5) and lora["rank"] >= 1 and lora["threads"] == 1
+    assert base["trained"] == 0 and lora["trained"] == pytest.approx(20_000, rel=0.3) and lora["rank"] >= 1 and lora["threads"] == 1
     for run in (base, lora):
         assert all(len(run[field]) == 2 and all(second > 0 for second in run[field]) for field in TIMES if field != "rank_s")
-        assert 0.1 < run["peak_rss_gb"] < 4
+        assert 0.1 < run["peak_rss_gb"] < 4 and 0 <= run["others_cpu"] <= 1
     assert eager["activation_bytes"] > 0 and eager["weight_copy_bytes"] == 0
     assert len(result["summaries"]) == 3 and all(row["met"] is None for row in result["ratios"])
 
@@ -69,12 +69,13 @@ def test_numbers_of_other_settings_are_not_mixed_in(measured, against):
 def test_ours_runs_beside_the_peers(against, tmp_path):
     output = tmp_path / "result.json"
     model = ROOT / "models" / "mini-sd"
-    flags = ("--model", model, "--resolution", 64, "--budget", "1M", "--batch-sizes", 1, "--warmup", 1, "--steps", 1, "--rounds", 1, "--threads", 1)
+    flags = ("--model", model, "--resolution", 64, "--budget", "1M", "--batch-sizes", 1, "--warmup", 1, "--steps", 2, "--rounds", 1, "--threads", 1)
     done = against(*flags, "--peers", "sara,sara-frozen", "--precisions", "fp32", "--sara", BUILD / "sara", "--ours-flags", "--rank-mode one", "--output", output)
     assert done.returncode == 0, done.stderr
     ours, frozen = json.loads(output.read_text())["runs"]
     assert ours["trained"] == pytest.approx(1_000_000, rel=0.01) and ours["saved_activation_bytes"] > 0 and ours["program"]
     assert 0 < frozen["trained"] <= 1000
+    assert all(len(ours[field]) == 2 and all(second > 0 for second in ours[field]) for field in TIMES)
 
 
 def test_the_flags_of_ours_reach_the_program():

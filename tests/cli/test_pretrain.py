@@ -121,7 +121,7 @@ def test_pictures_of_several_sizes_are_refused(refused, layout, eight, tmp_path)
 
 FIELDS = {
     *("model", "resolution", "batch_size", "precision", "selected", "threads", "forward_s", "backward_s", "optimizer_s", "rank_s"),
-    *("step_s", "peak_rss_gb", "saved_activation_bytes", "torch", "commit"),
+    *("step_s", "peak_rss_gb", "saved_activation_bytes", "torch", "commit", "samples"),
 }
 
 
@@ -142,6 +142,7 @@ def test_a_bench_prints_every_field_with_sane_values(sara, model):
     assert 0.5 * parts < result["step_s"] < 2 * parts < 60
     assert 0.02 < result["peak_rss_gb"] < 4
     assert result["torch"].startswith("2.")
+    assert all(result[name] == sorted(seconds)[1] for name, seconds in result["samples"].items()) and len(result["samples"]) == 5  # medians of 3 steps
 
 
 def test_a_bench_counts_more_activations_for_more_pictures(sara, model):

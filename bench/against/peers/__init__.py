@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The peers by name, one file each. The file of lora-all is lora_all.py; it has PRECISIONS and train(unet, task) -> Training.
+"""The peers by name, one file each. The file of lora-all is lora_all.py; it has train(unet, task) -> Training.
 
 Precisions: fp32; bf16-autocast, float32 weights under torch.autocast as accelerate does it; bf16, frozen weights stored in bfloat16 and what
 is trained in float32, as diffusers' scripts do it with --mixed_precision bf16.
@@ -8,15 +8,24 @@ is trained in float32, as diffusers' scripts do it with --mixed_precision bf16.
 import importlib
 from dataclasses import dataclass
 
+@dataclass(frozen=True)
+class Peer:
+    title: str
+    precisions: tuple
+
+
+EVERY = ("fp32", "bf16-autocast", "bf16")
+FP32_WEIGHTS = ("fp32", "bf16-autocast")
+
 # The order is that of a round and of the tables.
-TITLES = {
-    "base": "forward + input gradients (nothing trained)",
-    "lora-attention": "PEFT LoRA, attention only",
-    "lora-all": "PEFT LoRA, all linears and convolutions",
-    "shira": "PEFT SHiRA, all linears",
-    "full": "full AdamW",
-    "dense-selective": "dense selective tuning (LT-SFT style)",
-    "sara-python": "sara.AdamW on diffusers' UNet",
+PEERS = {
+    "base": Peer("forward + input gradients (nothing trained)", EVERY),
+    "lora-attention": Peer("PEFT LoRA, attention only", EVERY),
+    "lora-all": Peer("PEFT LoRA, all linears and convolutions", EVERY),
+    "shira": Peer("PEFT SHiRA, all linears", FP32_WEIGHTS),
+    "full": Peer("full AdamW", FP32_WEIGHTS),
+    "dense-selective": Peer("dense selective tuning (LT-SFT style)", FP32_WEIGHTS),
+    "sara-python": Peer("sara.AdamW on diffusers' UNet", EVERY),
 }
 
 
@@ -39,5 +48,6 @@ class Training:
     autocast: bool = False
 
 
-def peer(name):
-    return importlib.import_module(f"bench.against.peers.{name.replace('-', '_')}")
+def train(name, unet, task):
+    """Imports torch and the peer's library: only a worker calls it."""
+    return importlib.import_module(f"bench.against.peers.{name.replace('-', '_')}").train(unet, task)

@@ -3,8 +3,6 @@
 
 from bench.against.peers import Training
 
-PRECISIONS = ("fp32", "bf16-autocast", "bf16")
-
 
 def train(unet, task):
     unet.requires_grad_(False)

@@ -10,7 +10,6 @@ import torch
 from bench.against.peers import Training
 from bench.against.peers.adamw import adamw, trained_parameters
 
-PRECISIONS = ("fp32", "bf16-autocast")
 SAMPLE = 2_000_000
 
 

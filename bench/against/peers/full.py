@@ -4,8 +4,6 @@
 from bench.against.peers import Training
 from bench.against.peers.adamw import adamw, trained_parameters, update_of
 
-PRECISIONS = ("fp32", "bf16-autocast")
-
 
 def train(unet, task):
     parameters = trained_parameters(unet)

@@ -3,8 +3,6 @@
 
 from bench.against.peers.lora import LINEARS_AND_CONVOLUTIONS, names_of, train_lora
 
-PRECISIONS = ("fp32", "bf16-autocast", "bf16")
-
 
 def targets_of(unet):
     return names_of(unet, LINEARS_AND_CONVOLUTIONS)

@@ -3,7 +3,6 @@
 
 from bench.against.peers.lora import LINEARS, names_of, train_lora
 
-PRECISIONS = ("fp32", "bf16-autocast", "bf16")
 ATTENTION = (".to_q", ".to_k", ".to_v", ".to_out.0")
 
 

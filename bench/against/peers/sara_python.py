@@ -4,8 +4,6 @@
 from bench.against.peers import Training
 from bench.against.peers.adamw import update_of
 
-PRECISIONS = ("fp32", "bf16-autocast", "bf16")
-
 
 def train(unet, task):
     import sara

@@ -5,8 +5,6 @@ from bench.against.peers import Training
 from bench.against.peers.adamw import adamw, trained_parameters, update_of
 from bench.against.peers.lora import LINEARS, matched_rank, names_of
 
-PRECISIONS = ("fp32", "bf16-autocast")
-
 
 def targets_of(unet):
     return names_of(unet, LINEARS)
