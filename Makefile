@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # make demo   the main job: learn a style, draw before and after      make test    all tests
 # make build  the program build/sara                                  make bench   one training step, timed
+# make bench-against   the same step beside PEFT, full and dense selective tuning (hours; AGAINST="--help")
 # make format clang-format over the sources                           make clean   remove build/
 # Each target sets up what it needs on a fresh Debian or Ubuntu machine and does nothing the second time.
 # PYTHON=/path/to/python uses that Python's torch (2.11 to 2.14) instead of .venv.
@@ -8,7 +9,7 @@
 BUILD ?= build
 export SARA_BUILD := $(abspath $(BUILD))
 
-.PHONY: demo test build bench format clean setup setup-test
+.PHONY: demo test build bench bench-against format clean setup setup-test
 .DEFAULT_GOAL := build
 
 setup:
@@ -29,6 +30,10 @@ test: setup-test
 
 bench: build
 	@$(BUILD)/sara bench train-step --model random:sd15 --resolution 256 --batch-size 1 --budget 50M --precision fp32 --json
+
+bench-against: setup-test build
+	@tools/build.sh $(BUILD) sara_python
+	@$${PYTHON:-.venv/bin/python} -m bench.against $(AGAINST)
 
 format:
 	@git ls-files '*.cpp' '*.h' '*.cu' '*.cuh' | xargs clang-format -i
