@@ -20,7 +20,8 @@ import tempfile
 import time
 
 from bench.against.cells import OURS, PEERS, PRECISIONS, cells_of
-from bench.against.machine import ROOT, OtherProcesses, commit, machine, versions
+from bench.against.machine import ROOT, OtherProcesses, bench_digest, commit, machine, versions
+from bench.against.model import BadModel, latent_side
 from bench.against.processes import RunFailed, run_cell
 from bench.against.ratios import needed_cells, rows
 from bench.against.result import FORMAT, VERSION, BadResult, cell_of, is_done, read, same_measurement, summaries, write
@@ -97,7 +98,8 @@ def settings_of(options):
 
 def opened(path, options):
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    new = {"format": FORMAT, "version": VERSION, "date": now, "commit": commit(), "machine": machine(), "versions": versions(), "settings": settings_of(options), "runs": []}
+    place = {"commit": commit(), "bench": bench_digest(), "machine": machine(), "versions": versions()}
+    new = {"format": FORMAT, "version": VERSION, "date": now, **place, "settings": settings_of(options), "runs": []}
     if options.restart or not path.exists():
         return new
     old = read(path)
@@ -158,6 +160,7 @@ def main(arguments):
     options = parsed(arguments)
     path = options.output or ROOT / "bench" / "results" / f"train-step-{commit()}.json"
     try:
+        latent_side(options.model, options.resolution)
         if not planned(options):
             raise BadResult(f"--peers {','.join(options.peers)}: none of them runs in {','.join(options.precisions)}. Fix: give other --peers or --precisions")
         if set(options.peers) & {*OURS, "sara-python"} and not pathlib.Path(options.sara).is_file():
@@ -165,7 +168,7 @@ def main(arguments):
         result = opened(path, options)
         measure(options, path, result)
         print(document(result))
-    except (BadResult, RunFailed, OSError) as error:
+    except (BadModel, BadResult, RunFailed, OSError) as error:
         sys.exit(f"bench.against: error: {error}")
 
 

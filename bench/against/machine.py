@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where numbers come from: processor, memory, versions, commit."""
 
+import hashlib
 import importlib.metadata
 import os
 import pathlib
@@ -58,6 +59,15 @@ class OtherProcesses:
     def share(self):
         busy, total, own = (now - before for now, before in zip(self._ticks(), self.start))
         return max(0.0, (busy - own) / total) if total else 0.0
+
+
+def bench_digest():
+    """Of the Python sources that measure (not of those that count, draw and report)."""
+    here = pathlib.Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in [*sorted((here / "peers").glob("*.py")), *(here / name for name in ("model.py", "unet.py", "worker.py", "processes.py", "saved_tensors.py"))]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def commit():

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JSON file of a measurement, rewritten whole after every run, so that a stopped measurement goes on where it was.
 
-    {"format": "sara-bench-against", "version": 1, "date": first run, UTC, "commit": of the sources, "machine": {cpu, cores, memory_gb,
-     extensions}, "versions": {python, torch, diffusers, peft}, "settings": {what the numbers depend on},
-     "runs": [{"peer", "precision", "batch_size", "round", "trained", "rank", "wall_s", "forward_s": [...], "backward_s": [...], "optimizer_s": [...],
-               "step_s": [...], "peak_rss_gb", "others_cpu", and of ours "rank_s": [...], "saved_activation_bytes", "program": its commit}],
+    {"format": "sara-bench-against", "version": 1, "date": of the first run, UTC, "commit": of the sources then, "bench": digest of the peers,
+     "machine": {cpu, cores, memory_gb, extensions}, "versions": {python, torch, diffusers, peft}, "settings": {what the numbers depend on},
+     "runs": [{"peer", "precision", "batch_size", "round", "trained", "rank", "wall_s", "others_cpu", "peak_rss_gb", "forward_s": [...],
+               "backward_s": [...], "optimizer_s": [...], "step_s": [...], and of ours "rank_s": [...], "saved_activation_bytes",
+               "program": its commit}],
      "summaries": [medians of each cell], "ratios": [{"name", "value", "at_most", "aim", "met"}]}
 
 Lists hold seconds of the timed steps of one run; others_cpu is the share of the machine's processor time that other processes took
@@ -21,7 +22,7 @@ from bench.against.cells import Cell
 FORMAT, VERSION = "sara-bench-against", 1
 TIMES = ("forward_s", "backward_s", "optimizer_s", "rank_s", "step_s")
 SIZES = ("peak_rss_gb", "saved_activation_bytes", "activation_bytes", "weight_copy_bytes")
-HEADER = ("commit", "machine", "versions", "settings")
+SAME = ("bench", "machine", "versions", "settings")  # of all runs of one file
 
 
 class BadResult(Exception):
@@ -36,7 +37,7 @@ def read(path):
     if not isinstance(result, dict) or result.get("format") != FORMAT or result.get("version") != VERSION:
         found = [result.get("format"), result.get("version")] if isinstance(result, dict) else type(result).__name__
         raise BadResult(f"{path}: another format (expected {FORMAT} {VERSION}, got {found}). Fix: give the file that python -m bench.against wrote")
-    missing = [key for key in (*HEADER, "date", "runs") if key not in result]
+    missing = [key for key in (*SAME, "commit", "date", "runs") if key not in result]
     if missing:
         raise BadResult(f"{path}: incomplete (expected {', '.join(missing)}). Fix: measure again")
     return result
@@ -52,7 +53,7 @@ def write(path, result):
 
 def same_measurement(path, old, new):
     """Refuses to mix numbers that do not belong together."""
-    for key in HEADER:
+    for key in SAME:
         if old[key] != new[key]:
             raise BadResult(f"{path}: measured with another {key} (expected {old[key]}, got {new[key]}). Fix: give another --output, or --restart")
 
@@ -68,7 +69,7 @@ def is_done(result, cell, round_number):
 def summary(runs):
     """Of one cell: the median over rounds of each round's median, and the lowest and highest of these for the step."""
     first = runs[0]
-    line = {"peer": first["peer"], "precision": first["precision"], "batch_size": first["batch_size"], "trained": first.get("trained"), "rank": first.get("rank"), "rounds": len(runs)}
+    line = {key: first.get(key) for key in ("peer", "precision", "batch_size", "trained", "rank")} | {"rounds": len(runs)}
     for field in TIMES:
         medians = [statistics.median(run[field]) for run in runs if field in run]
         if medians:

@@ -13,7 +13,8 @@ import json
 import torch
 
 from bench.against.machine import peak_resident_bytes
-from bench.against.unet import WEIGHT_DTYPES, build_unet, denoising_loss, random_batch, unet_config
+from bench.against.model import latent_side
+from bench.against.unet import WEIGHT_DTYPES, build_unet, denoising_loss, random_batch
 
 
 def is_made_of_one_parameter(tensor):
@@ -55,7 +56,7 @@ def main():
     parser.add_argument("--precision", choices=WEIGHT_DTYPES, default="fp32")
     options = parser.parse_args()
     unet = build_unet(options.model, options.precision)
-    batch = random_batch(unet, options.resolution // unet_config(options.model)[1], options.batch_size)
+    batch = random_batch(unet, latent_side(options.model, options.resolution), options.batch_size)
     counts = saved_bytes(lambda: denoising_loss(unet, batch, options.precision == "bf16-autocast"), list(unet.parameters()))
     print(json.dumps({**counts, "peak_rss_gb": peak_resident_bytes() / 1e9}))
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Markdown from a result: where it was measured, steps and memory, activations, ratios."""
 
-from bench.against.cells import EAGER, OURS
+from bench.against.cells import EAGER
 from bench.against.peers import PEERS
 from bench.against.ratios import rows
 from bench.against.result import summaries
@@ -41,7 +41,8 @@ def conditions(result):
         f"{result['date'][:10]}, commit {result['commit']} (`build/sara` {', '.join(programs) or 'not run'}{flags}). {machine['cpu']}, {machine['cores']} cores,"
         f" {machine['memory_gb']:g} GB, {', '.join(machine['extensions'])}. torch {versions['torch']}, diffusers {versions['diffusers']}, PEFT {versions['peft']}."
         f" `{settings['model']}`, {settings['resolution']} px, budget {settings['budget']:,}, {settings['threads']} threads, AdamW of the peers: {settings['adamw']};"
-        f" rounds {rounds}, each {settings['warmup']} steps of warm-up and {settings['steps']} timed. Medians over rounds of each round's median; in brackets the lowest and highest round. GB = 1e9 bytes."
+        f" rounds {rounds}, each {settings['warmup']} steps of warm-up and {settings['steps']} timed. Medians over rounds of each"
+        " round's median; in brackets the lowest and highest round. GB = 1e9 bytes."
         f" Other processes took up to {others:.0%} of the processor during a run."
     )
 
@@ -54,7 +55,8 @@ def step_table(result):
         if cell.peer == EAGER:
             continue
         step = f"{line['step_s']:.2f} ({line['step_s_low']:.2f}-{line['step_s_high']:.2f})"
-        numbers = [count(line["rank"]), count(line["trained"]), step, *(seconds(line[key]) for key in ("forward_s", "backward_s", "optimizer_s")), seconds(line["peak_rss_gb"])]
+        parts_of_step = [seconds(line[key]) for key in ("forward_s", "backward_s", "optimizer_s")]
+        numbers = [count(line["rank"]), count(line["trained"]), step, *parts_of_step, seconds(line["peak_rss_gb"])]
         lines_of.setdefault(cell.batch_size, []).append([cell.precision, title(cell.peer), *numbers])
     for batch_size in sorted(lines_of):
         parts.append(f"Batch {batch_size}:\n\n" + table(head, lines_of[batch_size], right_from=2))
@@ -67,7 +69,7 @@ def saved_table(result):
     for cell, line in summaries(result).items():
         if cell.peer == EAGER:
             lines.append([str(cell.batch_size), cell.precision, EAGER_TITLE, f"{line['activation_bytes'] / 1e9:.3f}", f"{line['weight_copy_bytes'] / 1e9:.3f}"])
-        elif cell.peer in OURS and cell.peer == "sara":
+        elif cell.peer == "sara":
             lines.append([str(cell.batch_size), cell.precision, title(cell.peer), f"{line['saved_activation_bytes'] / 1e9:.3f}", "0"])
     return table(["batch", "precision", "engine", "activations GB", "weight copies GB"], sorted(lines), right_from=3) if lines else None
 

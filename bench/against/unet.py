@@ -2,31 +2,14 @@
 """diffusers' UNet with random weights (nothing is downloaded) and random batches of its shapes, never zeros."""
 
 import contextlib
-import json
-import pathlib
 from dataclasses import dataclass
 
 import torch
 
+from bench.against.model import unet_config
+
 TEXT_TOKENS = 77
-PUBLISHED_FACTOR = 8
-PUBLISHED = {
-    "random:sd15": dict(sample_size=64, cross_attention_dim=768),
-    "random:sd20": dict(sample_size=64, cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True),
-}
 WEIGHT_DTYPES = {"fp32": torch.float32, "bf16-autocast": torch.float32, "bf16": torch.bfloat16}
-
-
-def unet_config(model):
-    """(keywords of UNet2DConditionModel, pixels a latent) of random:sd15, random:sd20 or a model folder in diffusers' layout."""
-    if model in PUBLISHED:
-        return PUBLISHED[model], PUBLISHED_FACTOR
-    folder = pathlib.Path(model)
-    if not (folder / "unet" / "config.json").is_file():
-        raise SystemExit(f"model: neither a known configuration nor a model folder (expected {', '.join(PUBLISHED)} or a folder, got {model})")
-    config = json.loads((folder / "unet" / "config.json").read_text())
-    vae = json.loads((folder / "vae" / "config.json").read_text())
-    return {key: value for key, value in config.items() if not key.startswith("_")}, 2 ** (len(vae["block_out_channels"]) - 1)
 
 
 @contextlib.contextmanager

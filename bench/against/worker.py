@@ -16,8 +16,9 @@ import time
 import torch
 
 from bench.against.machine import peak_resident_bytes, versions
+from bench.against.model import latent_side
 from bench.against.peers import PEERS, Task, train
-from bench.against.unet import build_unet, denoising_loss, random_batch, unet_config
+from bench.against.unet import build_unet, denoising_loss, random_batch
 
 
 class Stopwatch:
@@ -69,7 +70,7 @@ def serve(options, requests, answers):
     unet = build_unet(options.model, options.precision)
     parameters = sum(p.numel() for p in unet.parameters())
     training = train(options.peer, unet, Task(options.budget, options.adamw, options.precision, options.rank))
-    side = options.resolution // unet_config(options.model)[1]
+    side = latent_side(options.model, options.resolution)
     answer({"trained": training.trained, "rank": training.rank, "parameters": parameters, "threads": torch.get_num_threads(), "versions": versions()})
     for line in requests:
         if line.strip() != "step":

@@ -22,7 +22,13 @@ SETTINGS = {
 
 def a_run(peer, precision, batch_size, round_number, steps, **more):
     times = {"forward_s": [1.0], "backward_s": [2.0], "optimizer_s": [0.5], "step_s": steps}
-    return {"peer": peer, "precision": precision, "batch_size": batch_size, "round": round_number, "wall_s": 9.0, "others_cpu": 0.01, "trained": 50_000_000, "rank": None, "peak_rss_gb": 8.0, **times, **more}
+    usual = {"wall_s": 9.0, "others_cpu": 0.01, "trained": 50_000_000, "rank": None, "peak_rss_gb": 8.0}
+    return {"peer": peer, "precision": precision, "batch_size": batch_size, "round": round_number, **usual, **times, **more}
+
+
+def eager_run(precision, batch_size, activations):
+    cost = {"wall_s": 9.0, "others_cpu": 0.04, "peak_rss_gb": 7.0, "weight_copy_bytes": 0, "activation_bytes": activations}
+    return {"peer": "eager-saved", "precision": precision, "batch_size": batch_size, "round": 1, **cost}
 
 
 def ours_run(precision, batch_size, round_number, step, **more):
@@ -35,6 +41,7 @@ FIXED = {
     "version": 1,
     "date": "2026-01-02T03:04:05Z",
     "commit": "abc1234",
+    "bench": "0123456789abcdef",
     "machine": {"cpu": "a processor", "cores": 2, "memory_gb": 24.0, "extensions": ["avx2"]},
     "versions": {"python": "3.11.7", "torch": "2.13.0", "diffusers": "0.42.1", "peft": "0.21.2"},
     "settings": SETTINGS,
@@ -42,7 +49,7 @@ FIXED = {
         a_run("base", "fp32", 4, 1, [5.0, 4.0, 9.0]),
         a_run("lora-all", "fp32", 4, 1, [10.0, 8.0, 9.0], rank=47),
         ours_run("fp32", 4, 1, 4.0, peak_rss_gb=4.0),
-        {"peer": "eager-saved", "precision": "fp32", "batch_size": 4, "round": 1, "wall_s": 9.0, "others_cpu": 0.04, "activation_bytes": 1000, "weight_copy_bytes": 0, "peak_rss_gb": 7.0},
+        eager_run("fp32", 4, 1000),
         a_run("base", "fp32", 4, 2, [4.0, 4.0, 4.0]),
         a_run("lora-all", "fp32", 4, 2, [12.0, 11.0, 13.0], rank=47),
         ours_run("fp32", 4, 2, 5.0, peak_rss_gb=5.0),

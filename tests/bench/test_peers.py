@@ -3,9 +3,10 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from bench.against.model import PUBLISHED
 from bench.against.peers import PEERS, Task, lora, lora_all, lora_attention, shira, train
 from bench.against.saved_tensors import saved_bytes
-from bench.against.unet import PUBLISHED, build_unet, denoising_loss, random_batch
+from bench.against.unet import build_unet, denoising_loss, random_batch
 from bench.against.worker import timed_step
 
 BUDGET = 3000
