@@ -112,3 +112,9 @@ def test_bad_flags_are_refused(against, tmp_path, flags, message):
     done = against(*flags, "--output", tmp_path / "none.json")
     assert done.returncode != 0 and message in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "none.json").exists()
+
+
+def test_a_run_that_fails_is_told_in_one_line_and_leaves_nothing(against, tiny, tmp_path):
+    done = against("--model", tiny, *COMMON, "--peers", "shira", "--precisions", "fp32", "--rank", "shira=9999", "--output", tmp_path / "none.json")
+    assert done.returncode == 1 and done.stderr.startswith("bench.against: error: shira fp32 batch 2: ended with 1: ValueError: The set rank 9999")
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "none.json").exists()
