@@ -8,6 +8,7 @@ from probe import BUILD, ROOT
 
 from bench.against.__main__ import count, parsed, planned
 from bench.against.cells import Cell
+from bench.against.machine import OtherProcesses
 from bench.against.processes import FROZEN, ours_command
 from bench.against.result import TIMES
 
@@ -118,3 +119,9 @@ def test_a_run_that_fails_is_told_in_one_line_and_leaves_nothing(against, tiny, 
     done = against("--model", tiny, *COMMON, "--peers", "shira", "--precisions", "fp32", "--rank", "shira=9999", "--output", tmp_path / "none.json")
     assert done.returncode == 1 and done.stderr.startswith("bench.against: error: shira fp32 batch 2: ended with 1: ValueError: The set rank 9999")
     assert done.stderr.count("\n") == 1 and not (tmp_path / "none.json").exists()
+
+
+def test_others_are_what_neither_idled_nor_was_ours(monkeypatch):
+    ticks = iter([(1000, 4000, 100.0), (1150, 4200, 190.0)])  # busy, busy + idle, own
+    monkeypatch.setattr(OtherProcesses, "_ticks", lambda self: next(ticks))
+    assert OtherProcesses().share() == (150 - 90) / 200
