@@ -5,7 +5,7 @@
      "machine": {cpu, cores, memory_gb, extensions}, "versions": {python, torch, diffusers, peft}, "settings": {what the numbers depend on},
      "runs": [{"peer", "precision", "batch_size", "round", "trained", "rank", "wall_s", "others_cpu", "peak_rss_gb", "forward_s": [...],
                "backward_s": [...], "optimizer_s": [...], "step_s": [...], and of ours "rank_s": [...], "saved_activation_bytes",
-               "program": its commit}],
+               "program": its commit, "method", "memory": the activations it keeps, where it says so}],
      "summaries": [medians of each cell], "ratios": [{"name", "value", "at_most", "aim", "met"}]}
 
 Lists hold seconds of the timed steps of one run; others_cpu is the share of the machine's processor time that other processes took

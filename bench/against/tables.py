@@ -35,12 +35,14 @@ def conditions(result):
     machine, settings, versions = result["machine"], result["settings"], result["versions"]
     programs = sorted({run["program"] for run in result["runs"] if "program" in run})
     flags = f", flags `{' '.join(settings['ours_flags'])}`" if settings["ours_flags"] else ""
+    levels = sorted({str(run["memory"]) for run in result["runs"] if "memory" in run})
+    memory = f", memory {', '.join(levels)}" if levels else ""
     others = max((run["others_cpu"] for run in result["runs"]), default=0)
     rounds = max(run["round"] for run in result["runs"]) if result["runs"] else 0
     return (
-        f"{result['date'][:10]}, commit {result['commit']} (`build/sara` {', '.join(programs) or 'not run'}{flags}). {machine['cpu']}, {machine['cores']} cores,"
+        f"{result['date'][:10]}, commit {result['commit']} (`build/sara` {', '.join(programs) or 'not run'}{flags}{memory}). {machine['cpu']}, {machine['cores']} cores,"
         f" {machine['memory_gb']:g} GB, {', '.join(machine['extensions'])}. torch {versions['torch']}, diffusers {versions['diffusers']}, PEFT {versions['peft']}."
-        f" `{settings['model']}`, {settings['resolution']} px, budget {settings['budget']:,}, {settings['threads']} threads, AdamW of the peers: {settings['adamw']};"
+        f" `{settings['model']}`, {settings['resolution']} px, budget {settings['budget']:,}, threads {settings['threads']}, AdamW of the peers: {settings['adamw']};"
         f" rounds {rounds}, each {settings['warmup']} steps of warm-up and {settings['steps']} timed. Medians over rounds of each"
         " round's median; in brackets the lowest and highest round. GB = 1e9 bytes."
         f" Other processes took up to {others:.0%} of the processor during a run."

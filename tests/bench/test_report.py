@@ -42,9 +42,10 @@ def test_the_table_of_activations_is_left_out_when_none_were_counted(result):
 
 def test_the_conditions_name_machine_commit_versions_and_flags(result):
     result["settings"]["ours_flags"] = ["--rank-mode", "all"]
+    result["runs"][2]["memory"] = "N1"
     words = document(result).split("\n")[0]
     machine = ("a processor", "2 cores", "24 GB", "torch 2.13.0", "PEFT 0.21.2", "up to 4% of the processor")
-    for part in (*machine, "2026-01-02", "abc1234", "256 px", "50,000,000", "`--rank-mode all`", "rounds 2"):
+    for part in (*machine, "2026-01-02", "abc1234", "256 px", "50,000,000", "`--rank-mode all`", "memory N1", "rounds 2"):
         assert part in words
 
 

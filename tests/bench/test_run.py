@@ -75,7 +75,7 @@ def test_ours_runs_beside_the_peers(against, tmp_path):
     assert done.returncode == 0, done.stderr
     ours, frozen = json.loads(output.read_text())["runs"]
     assert ours["trained"] == pytest.approx(1_000_000, rel=0.01) and ours["saved_activation_bytes"] > 0 and ours["program"]
-    assert 0 < frozen["trained"] <= 1000
+    assert ours["method"] == "sara" and 0 < frozen["trained"] <= 1000
     assert all(len(ours[field]) == 2 and all(second > 0 for second in ours[field]) for field in TIMES)
 
 
