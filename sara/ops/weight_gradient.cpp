@@ -14,7 +14,7 @@ namespace sara {
 namespace {
 
 // Above this share of a weight a dense product and a gather take less time than single dot products (bench/sampled_matmul).
-constexpr double kBreakEvenFloat = 0.3, kBreakEvenBFloat = 0.12;
+constexpr double kBreakEvenFloat = 0.2, kBreakEvenBFloat = 0.15;
 constexpr int64_t kTileBytes = 1 << 23;
 
 bool is_sampled(const Values::Slot& slot) {
