@@ -2,7 +2,8 @@
 // Is the optimizer's step faster as one pass over memory than as a pass each for AdamW, scatter and clearing?
 //   build/bench/optimizer_step [THREADS = 1] [REPEATS = 5] [DENSE = 860000000] [SELECTED = 50000000]
 // Random weights in tensors of 20 M and random masks; the ways in turn, A B A B; medians in ms. Both start from the same
-// gradient and end with weights written and gradient zero; the norm, which clipping needs before, is a pass of its own.
+// gradient and end with weights written and gradient zero; the norm, which clipping needs before, is a pass of its own. The last column is
+// one pass with 8-bit moments.
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -60,12 +61,13 @@ void plain_loop(const sara::Values& values, const sara::AdamWFactors& f) {
 
 void compare(at::ScalarType dtype, int64_t weights, int64_t selected, int repeats) {
   const torch::NoGradGuard no_grad;
-  const sara::Values values(random_mask(weights, static_cast<double>(selected) / static_cast<double>(weights), dtype));
+  const sara::Mask mask = random_mask(weights, static_cast<double>(selected) / static_cast<double>(weights), dtype);
+  const sara::Values values(mask), bytes(mask, 1, /*eight_bit_moments=*/true);
   const torch::Tensor gradient = torch::randn_like(values.values()) * 1e-4;
   std::vector<sara::PassSlot> slots;
   for (size_t i = 0; i < values.slots().size(); ++i) slots.push_back({i});
   const sara::AdamWStep settings{.lr = 1e-4, .step = 10};
-  std::vector<double> norm, separate, loop, scatter, clear, one;
+  std::vector<double> norm, separate, loop, scatter, clear, one, eight_bit;
   for (int i = -1; i < repeats; ++i) {  // the first round warms up
     values.gradient().copy_(gradient);
     const double n = milliseconds([&] { sara::global_norm(values.gradient()); });
@@ -74,7 +76,10 @@ void compare(at::ScalarType dtype, int64_t weights, int64_t selected, int repeat
     const double c = milliseconds([&] { values.gradient().zero_(); });
     values.gradient().copy_(gradient);
     const double d = milliseconds([&] { sara::adamw_pass_(values, slots, {settings}, {.clear_gradient = true}); });
+    bytes.gradient().copy_(gradient);
+    const double e = milliseconds([&] { sara::adamw_pass_(bytes, slots, {settings}, {.clear_gradient = true}); });
     if (i < 0) continue;
+    eight_bit.push_back(e);
     norm.push_back(n);
     loop.push_back(a);
     scatter.push_back(b);
@@ -82,8 +87,8 @@ void compare(at::ScalarType dtype, int64_t weights, int64_t selected, int repeat
     separate.push_back(a + b + c);
     one.push_back(d);
   }
-  std::printf("%-9s %9.0f %9.0f = %5.0f + %5.0f + %5.0f %9.0f %6.2f\n", toString(dtype), median(norm), median(separate), median(loop), median(scatter), median(clear),
-              median(one), median(one) / median(separate));
+  std::printf("%-9s %9.0f %9.0f = %5.0f + %5.0f + %5.0f %9.0f %6.2f %6.0f\n", toString(dtype), median(norm), median(separate), median(loop), median(scatter), median(clear),
+              median(one), median(one) / median(separate), median(eight_bit));
   std::fflush(stdout);
 }
 
@@ -93,7 +98,7 @@ int main(int argc, char** argv) {
   at::set_num_threads(argc > 1 ? std::atoi(argv[1]) : 1);
   const int repeats = argc > 2 ? std::max(1, std::atoi(argv[2])) : 5;
   const int64_t weights = argc > 3 ? std::atoll(argv[3]) : 860'000'000, selected = argc > 4 ? std::atoll(argv[4]) : 50'000'000;
-  std::printf("%ld of %ld weights, threads %d, torch %s, medians in ms\n%-9s %9s %9s = %5s + %5s + %5s %9s %6s\n", selected, weights, at::get_num_threads(), TORCH_VERSION,
-              "weights", "norm", "separate", "adamw", "scat.", "clear", "one pass", "ratio");
+  std::printf("%ld of %ld weights, threads %d, torch %s, medians in ms\n%-9s %9s %9s = %5s + %5s + %5s %9s %6s %6s\n", selected, weights, at::get_num_threads(), TORCH_VERSION,
+              "weights", "norm", "separate", "adamw", "scat.", "clear", "one pass", "ratio", "8-bit");
   for (const auto dtype : {torch::kFloat, torch::kBFloat16, torch::kHalf}) compare(dtype, weights, selected, repeats);
 }
