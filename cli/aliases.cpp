@@ -37,6 +37,7 @@ const std::vector<Alias> kAliases = {
     {"num_inference_steps", {"steps"}},
     {"guidance_scale", {"guidance"}},
     {"use_ema", {"ema_decay"}, "0.9999"},
+    {"use_8bit_adam", {"moments"}, "8bit"},
     {"num_images_per_prompt", {"num_images"}},
 };
 
@@ -50,7 +51,6 @@ const char* const kNoDownload = "nothing is downloaded here. Fix: fetch the file
 const char* const kNoUpload = "nothing is uploaded here. Fix: leave the flag out and upload the output folder yourself";
 
 const std::vector<Unsupported> kUnsupported = {
-    {"use_8bit_adam", "the optimizer's state exists only for the selected weights and is small already. Fix: leave the flag out"},
     {"optimizer", "the optimizer is AdamW. Fix: leave the flag out"},
     {"enable_xformers_memory_efficient_attention", "attention is memory-efficient without it. Fix: leave the flag out"},
     {"set_grads_to_none", "gradients are always freed at once. Fix: leave the flag out"},

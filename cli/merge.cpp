@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <filesystem>
 
 #include "cli/adapter_choice.h"
@@ -8,6 +9,7 @@
 #include "cli/verbs.h"
 #include "sara/base/error.h"
 #include "sara/base/log.h"
+#include "sara/weights/delta_sum.h"
 #include "sara/weights/lycoris_file.h"
 #include "sara/weights/merged_folder.h"
 #include "sara/weights/precision.h"
@@ -49,11 +51,18 @@ Json merged_model(const MergeVerb& verb, const std::vector<ScaledAdapter>& adapt
 
 c10::ScalarType difference_dtype(const MergeVerb& verb) { return dtype_from_precision(verb.options.adapter_dtype.value_or("fp32")); }
 
+bool holds_weights(const ScaledAdapter& item) {
+  const auto& tensors = item.adapter.tensors;
+  return std::any_of(tensors.begin(), tensors.end(), [](const auto& entry) { return entry.second.is_value; });
+}
+
 Json merged_adapter(const MergeVerb& verb, const std::vector<ScaledAdapter>& adapters) {
   const auto& output = verb.options.output;
-  if (verb.model.model) throw InvalidArgument("--model: has no effect with --as adapter. Fix: leave it out");
+  const bool on_base = verb.model.model.has_value();
+  if (on_base && std::none_of(adapters.begin(), adapters.end(), holds_weights))
+    throw InvalidArgument("--model: has no effect with --as adapter and adapters that hold differences. Fix: leave it out");
   require_adapter_output(output, verb.options.overwrite);
-  auto sum = adapter_sum(adapters, verb.adapters.force);
+  auto sum = on_base ? delta_sum(ModelFolder(model_path(verb.model)), adapters, verb.adapters.force) : adapter_sum(adapters, verb.adapters.force);
   for (auto& [key, tensor] : sum.tensors) tensor.data = in_dtype(tensor.data, difference_dtype(verb), key);
   save_adapter(output, sum);
   return {{"output", output}, {"weights", sum.count()}, {"tensors", sum.tensors.size()}};

@@ -17,6 +17,8 @@ from sara.parameters import scope_of
 from sara.selection import budget_text, patterns, weights_of
 
 _DEFAULTS = _core.option_defaults()
+_BUFFERS = ("values", "exp_avg", "exp_avg_sq")  # of the state: [active weights of a group]
+_SCALES = ("exp_avg_scale", "exp_avg_sq_scale")  # with moments="8bit": [blocks of a group]
 _GROUP_KEYS = ("lr", "betas", "eps", "weight_decay")
 
 
@@ -81,6 +83,7 @@ class AdamW(torch.optim.Optimizer):
     max_grad_norm: clip by the true norm inside step(); None: never.
     include, exclude: regular expressions on parameter names; seed: of the rank loss's draws; force: accept a threshold
         that selects nothing or more than half.
+    moments: "fp32", or "8bit": both moments in one byte a weight, in blocks of 256 with a scale each (docs/method.md).
     selection: which weights, by name: "below" the threshold (the paper), or, with a budget, "largest", "random" (by seed),
         "smallest_per_tensor", "changed" (those that moved most from this model to `tuned`, a module of the same kind).
 
@@ -103,6 +106,7 @@ class AdamW(torch.optim.Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         decay_to: Literal["zero", "base"] = "zero",
+        moments: Literal["fp32", "8bit"] = "fp32",
         lambda_rank: float = 5e-3,
         rank_mode: Literal["one", "all"] = _DEFAULTS["rank_mode"],
         rank_layers: Literal["linear", "all"] = "linear",
@@ -132,6 +136,7 @@ class AdamW(torch.optim.Optimizer):
             eps=eps,
             weight_decay=weight_decay,
             decay_to=decay_to,
+            moments=moments,
             lambda_rank=lambda_rank,
             rank_mode=rank_mode,
             rank_layers=rank_layers,
@@ -207,10 +212,10 @@ class AdamW(torch.optim.Optimizer):
         state = core.state()
         groups = {}
         for index in range(len(self.param_groups)):
-            begin, end = core.group_span(index)
-            groups[index] = {key: state[key][begin:end] for key in ("values", "exp_avg", "exp_avg_sq")}
-        for key in ("values", "exp_avg", "exp_avg_sq"):
-            del state[key]
+            spans = {**dict.fromkeys(_BUFFERS, core.group_span(index)), **dict.fromkeys(_SCALES, core.group_block_span(index))}
+            groups[index] = {key: state[key][begin:end] for key, (begin, end) in spans.items() if key in state}
+        for key in _BUFFERS + _SCALES:
+            state.pop(key, None)
         saved = [{**{key: value for key, value in group.items() if key != "params"}, "params": [index]} for index, group in enumerate(self.param_groups)]
         return {"state": groups, "param_groups": saved, "sara": state}
 
@@ -224,14 +229,15 @@ class AdamW(torch.optim.Optimizer):
         groups, saved = state_dict["state"], state_dict["param_groups"]
         if len(saved) != len(self.param_groups) or set(groups) != set(range(len(self.param_groups))):
             raise _core.InvalidArgument(f"state: another number of groups (expected {len(self.param_groups)}, got {len(saved)}). Fix: make the optimizer with the same groups")
+        keys = _BUFFERS + (_SCALES if "exp_avg_scale" in core.state() else ())
         for index, settings in enumerate(saved):
-            missing = [key for key in ("values", "exp_avg", "exp_avg_sq") if not isinstance(groups[index].get(key), torch.Tensor)]
+            missing = [key for key in keys if not isinstance(groups[index].get(key), torch.Tensor)]
             missing += [key for key in _GROUP_KEYS if key not in settings]
             if missing:
                 raise _core.InvalidArgument(f"state: group {index} has no {', '.join(missing)}. Fix: load the whole of what state_dict() gave")
         device = self.parameters()[0].device
         groups = {index: {key: tensor.to(device) for key, tensor in group.items()} for index, group in groups.items()}
-        flat = {key: torch.cat([groups[index][key] for index in reversed(range(len(groups)))]) for key in ("values", "exp_avg", "exp_avg_sq")}
+        flat = {key: torch.cat([groups[index][key] for index in reversed(range(len(groups)))]) for key in keys}
         core.load_state({**state_dict["sara"], **flat})
         for group, settings in zip(self.param_groups, saved):
             group.update({key: value for key, value in settings.items() if key != "params"})

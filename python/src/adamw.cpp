@@ -52,6 +52,10 @@ py::dict state(const AdamW& self) {
   out["values"] = state.values.values;
   out["exp_avg"] = state.values.exp_avg;
   out["exp_avg_sq"] = state.values.exp_avg_sq;
+  if (state.values.exp_avg_scale.defined()) {
+    out["exp_avg_scale"] = state.values.exp_avg_scale;
+    out["exp_avg_sq_scale"] = state.values.exp_avg_sq_scale;
+  }
   if (state.values.still_active.defined()) {
     out["still_active"] = state.values.still_active;
     out["retired"] = state.values.retired;
@@ -79,6 +83,10 @@ void load_state(AdamW& self, const py::dict& from) {
   state.values.values = entry<torch::Tensor>(from, "values");
   state.values.exp_avg = entry<torch::Tensor>(from, "exp_avg");
   state.values.exp_avg_sq = entry<torch::Tensor>(from, "exp_avg_sq");
+  if (from.contains("exp_avg_scale")) {
+    state.values.exp_avg_scale = entry<torch::Tensor>(from, "exp_avg_scale");
+    state.values.exp_avg_sq_scale = entry<torch::Tensor>(from, "exp_avg_sq_scale");
+  }
   if (from.contains("still_active")) {
     state.values.still_active = entry<torch::Tensor>(from, "still_active");
     state.values.retired = entry<torch::Tensor>(from, "retired");
@@ -129,6 +137,7 @@ void register_adamw(py::module_& module) {
       .def("load_state", &load_state, py::arg("state"))
       .def("held_bytes", &held_bytes)
       .def("group_span", [](const AdamW& self, size_t group) { return self.values().group_span(group); }, py::arg("group"))
+      .def("group_block_span", [](const AdamW& self, size_t group) { return self.values().group_block_span(group); }, py::arg("group"))
       .def("trained_names", [](const AdamW& self) {
         std::vector<std::string> names;
         for (const auto& slot : self.values().slots()) names.push_back(slot.name);

@@ -2,6 +2,7 @@
 #include "sara/methods/full.h"
 
 #include <cmath>
+#include <utility>
 
 #include "sara/base/error.h"
 #include "sara/optim/grad_clip.h"
@@ -25,6 +26,7 @@ void refuse_sparse_options(MethodOptions options) {
   if (options.rank_layers() != defaults.rank_layers()) useless.push_back("rank_layers");
   if (options.rank_reduction() != defaults.rank_reduction()) useless.push_back("rank_reduction");
   if (options.decay_to() != defaults.decay_to()) useless.push_back("decay_to");
+  if (options.moments() != defaults.moments()) useless.push_back("moments");
   if (options.ema_decay) useless.push_back("ema_decay");
   if (!useless.empty())
     throw InvalidArgument(message(first_five(useless), ": no effect with method full, which trains every weight as it is. Fix: leave out, or use method sara"));
@@ -62,12 +64,13 @@ int64_t FullMethod::trained() const { return weight_count(scope_); }
 StepReport FullMethod::step(int64_t, double lr) {
   StepReport report;
   report.active = trained();
-  report.grad_norm = optimizer_.grad_norm();
+  const double scale = std::exchange(gradient_scale_, 1.0);
+  report.grad_norm = optimizer_.grad_norm() * scale;
   report.skipped = !std::isfinite(report.grad_norm);
   if (report.skipped)
     optimizer_.clear_gradients();
   else
-    optimizer_.step(lr, clip_factor(report.grad_norm, options_.max_grad_norm()));
+    optimizer_.step(lr, clip_factor(report.grad_norm, options_.max_grad_norm()) * scale);
   return report;
 }
 

@@ -15,6 +15,7 @@ class FullMethod : public Method {
   std::string name() const override { return "full"; }
   int64_t trained() const override;
   double default_lr() const override { return 1e-5; }  // the usual rate of full fine-tuning of Stable Diffusion
+  void scale_gradient_(double factor) override { gradient_scale_ *= factor; }  // fp16 gradients have no room for it before they are fp32
   StepReport step(int64_t t, double lr) override;
   void save(const std::string& path, const std::map<std::string, std::string>& metadata) const override;
   Json summary() const override;
@@ -25,6 +26,7 @@ class FullMethod : public Method {
   MethodOptions options_;
   NamedTensors scope_;
   DenseAdamW optimizer_;
+  double gradient_scale_ = 1;  // of the gradient gathered
 };
 
 }  // namespace sara

@@ -18,6 +18,9 @@ class Method {
   virtual int64_t trained() const = 0;     // how many weights are trained
   virtual double default_lr() const = 0;   // when no rate is given; may throw InvalidArgument to ask for one
 
+  // Multiplies the gradient gathered so far, in fp32, before clipping and the method's own terms: takes a loss scale out.
+  virtual void scale_gradient_(double factor) = 0;
+
   // Optimizer step t = 1..T at this rate, on the gradient gathered since the last step; the loss was scaled so that
   // it is already the mean over accumulated batches. The gradient is used up. A gradient with NaN or infinite
   // entries changes no weight and no state (report.skipped).

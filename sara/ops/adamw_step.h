@@ -3,6 +3,8 @@
 
 #include <torch/types.h>
 
+#include "sara/ops/vector_kernels.h"
+
 namespace sara {
 
 struct AdamWStep {
@@ -10,6 +12,8 @@ struct AdamWStep {
   int64_t step = 1;          // updates so far, this one included
   double gradient_scale = 1;  // multiplies the gradient first: the clipping factor
 };
+
+AdamWFactors adamw_factors(const AdamWStep& settings);
 
 // One AdamW update of flat fp32 buffers [n], in a single pass (Loshchilov & Hutter 2019, decoupled decay):
 //   values -= lr weight_decay (values - target)

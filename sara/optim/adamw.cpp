@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/optim/adamw.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 
 #include "sara/base/error.h"
-#include "sara/ops/adamw_step.h"
+#include "sara/ops/adamw_pass.h"
 #include "sara/optim/grad_clip.h"
 #include "sara/optim/lr_rule.h"
 #include "sara/rank/rank_loss.h"
@@ -71,7 +73,7 @@ AdamW::AdamW(const std::vector<ParameterGroup>& groups, const NamedTensors& para
       groups_(without_parameters(groups)),
       threshold_(selection.threshold),
       total_(selection.total),
-      values_(selection.mask, groups.size()),
+      values_(selection.mask, groups.size(), options_.moments() == "8bit"),
       capture_(values_, parameters) {
   options_.tuned_weights({});  // the selection is made: a second model need not stay alive
 }
@@ -85,6 +87,12 @@ std::vector<GroupStep> AdamW::group_steps(double lr) const {
     out.push_back({rate, options_.adam_beta1(), options_.adam_beta2(), options_.eps(), group.weight_decay.value_or(options_.weight_decay())});
   }
   return out;
+}
+
+void AdamW::scale_gradient_(double factor) {
+  const torch::NoGradGuard no_grad;
+  values_.adopt_gradients_();
+  values_.gradient().mul_(factor);
 }
 
 StepReport AdamW::step(int64_t t, double lr) { return take_step(t, group_steps(lr), /*keep_gradient=*/false); }
@@ -101,26 +109,49 @@ StepReport AdamW::take_step(int64_t t, const std::vector<GroupStep>& groups, boo
   values_.adopt_gradients_();
   steps_ = t;
 
-  // The rank term is no part of the gradient that stays.
-  std::vector<std::pair<torch::Tensor, torch::Tensor>> task_gradients;  // a matrix's span, and a copy of what it held
-  const RankLossOptions rank{options_.lambda_rank(), options_.rank_mode(), options_.rank_layers(), options_.rank_reduction(),
-                             static_cast<uint64_t>(options_.seed())};
-  if (keep_gradient)
-    for (const torch::Tensor& span : regularised_gradients(values_, t, rank)) task_gradients.emplace_back(span, span.clone());
-
   StepReport report;
-  const auto rank_start = std::chrono::steady_clock::now();
-  report.rank_loss = add_rank_gradient_(values_, t, rank);
-  report.rank_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - rank_start).count();
-  report.grad_norm = global_norm(values_.gradient());
+  std::vector<PassSlot> slots;
+  std::vector<torch::Tensor> gradients;  // of the slots
+  for (size_t i = 0; i < values_.slots().size(); ++i) {
+    slots.push_back({i});
+    gradients.push_back(Values::span(values_.gradient(), values_.slots()[i]));
+  }
+  const auto add_term = [&](const RankTerm& term) {
+    const auto start = std::chrono::steady_clock::now();
+    if (keep_gradient) gradients[term.slot] = slots[term.slot].gradient = gradients[term.slot].clone();  // the term is no part of what stays
+    report.rank_loss += add_rank_term_(values_, term, gradients[term.slot]);
+    report.rank_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  const auto terms = rank_terms(values_, t, {options_.lambda_rank(), options_.rank_mode(), options_.rank_layers(), options_.rank_reduction(),
+                                             static_cast<uint64_t>(options_.seed())});
+  // Without clipping a kept gradient never meets more than one matrix's term at a time: each is added where its matrix is updated.
+  const bool one_by_one = keep_gradient && options_.max_grad_norm() == 0;
+  if (!one_by_one) std::for_each(terms.begin(), terms.end(), add_term);
+
+  std::vector<double> squares = squared_norms(gradients);
+  const auto norm = [&squares] { return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0)); };
+  report.grad_norm = norm();
   report.skipped = !std::isfinite(report.grad_norm);
   if (!report.skipped) {
     ++updates_;
-    update(groups, clip_factor(report.grad_norm, options_.max_grad_norm()));
-    values_.scatter_();
+    const auto settings = pass_settings(groups, clip_factor(report.grad_norm, options_.max_grad_norm()));
+    const AdamWPass pass{options_.decay_to() == "base", /*clear_gradient=*/!keep_gradient};
+    if (one_by_one) {
+      for (const RankTerm& term : terms) {
+        add_term(term);
+        squares[term.slot] = squared_norms(gradients[term.slot]).front();
+        adamw_pass_(values_, {slots[term.slot]}, settings, pass);
+        gradients[term.slot] = slots[term.slot].gradient = torch::Tensor();
+      }
+      std::vector<bool> done(slots.size());
+      for (const RankTerm& term : terms) done[term.slot] = true;
+      std::erase_if(slots, [&done](const PassSlot& item) { return done[item.slot]; });
+      report.grad_norm = norm();
+    }
+    adamw_pass_(values_, slots, settings, pass);
+  } else if (!keep_gradient) {
+    values_.clear_gradient_();
   }
-  for (auto& [span, held] : task_gradients) span.copy_(held);
-  if (!keep_gradient) values_.clear_gradient_();
   report.reselected = t == options_.progressive_iter().value_or(0);
   if (report.reselected) {
     values_.reselect_(threshold_);
@@ -130,20 +161,10 @@ StepReport AdamW::take_step(int64_t t, const std::vector<GroupStep>& groups, boo
   return report;
 }
 
-void AdamW::update(const std::vector<GroupStep>& groups, double gradient_scale) {
-  const auto update_span = [&](int64_t begin, int64_t end, const torch::Tensor& target, const GroupStep& group) {
-    const AdamWStep settings{group.lr, group.beta1, group.beta2, group.eps, group.weight_decay, updates_, gradient_scale};
-    const auto part = [&](const torch::Tensor& buffer) { return buffer.narrow(0, begin, end - begin); };
-    adamw_step_(part(values_.values()), part(values_.gradient()), part(values_.exp_avg()), part(values_.exp_avg_sq()), target, settings);
-  };
-  if (options_.decay_to() == "base") {  // tensor by tensor: the base is held in the weights' own dtypes
-    for (const Values::Slot& slot : values_.slots()) update_span(slot.begin, slot.end, slot.base.to(torch::kFloat), groups[slot.group]);
-    return;
-  }
-  for (size_t group = 0; group < groups.size(); ++group) {
-    const auto [begin, end] = values_.group_span(group);
-    update_span(begin, end, {}, groups[group]);
-  }
+std::vector<AdamWStep> AdamW::pass_settings(const std::vector<GroupStep>& groups, double gradient_scale) const {
+  std::vector<AdamWStep> out;
+  for (const GroupStep& group : groups) out.push_back({group.lr, group.beta1, group.beta2, group.eps, group.weight_decay, updates_, gradient_scale});
+  return out;
 }
 
 void AdamW::load_state_(const AdamWState& state) {

@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "sara/ops/adamw_step.h"
 #include "sara/optim/adamw_options.h"
 #include "sara/optim/step_report.h"
 #include "sara/sparse/capture.h"
@@ -59,6 +60,7 @@ class AdamW {
   // The next step as torch's optimizers take it: the gradient stays until zero_grad(). One GroupStep a group.
   StepReport step_keeping_gradient(const std::vector<GroupStep>& groups);
   void zero_grad() { values_.clear_gradient_(); }
+  void scale_gradient_(double factor);  // of what was gathered so far: takes a loss scale out before the step
 
   double lr() const;  // the option, or lr_for_threshold(threshold())
   std::vector<GroupStep> group_steps(double lr) const;  // of the options and groups as given
@@ -76,7 +78,7 @@ class AdamW {
  private:
   AdamW(const std::vector<ParameterGroup>& groups, const NamedTensors& parameters, AdamWOptions options, Selection selection);
   StepReport take_step(int64_t t, const std::vector<GroupStep>& groups, bool keep_gradient);
-  void update(const std::vector<GroupStep>& groups, double gradient_scale);
+  std::vector<AdamWStep> pass_settings(const std::vector<GroupStep>& groups, double gradient_scale) const;
 
   AdamWOptions options_;
   std::vector<ParameterGroup> groups_;  // rates and decays alone

@@ -30,6 +30,7 @@ struct AdamWOptions {
   TORCH_ARG(double, eps) = 1e-8;
   TORCH_ARG(double, weight_decay) = 1e-2;
   TORCH_ARG(std::string, decay_to) = "zero";
+  TORCH_ARG(std::string, moments) = "fp32";
   TORCH_ARG(double, lambda_rank) = 5e-3;
   TORCH_ARG(std::string, rank_mode) = "one";
   TORCH_ARG(std::string, rank_layers) = "linear";
@@ -53,6 +54,7 @@ struct AdamWOptions {
     v("eps", eps_, "Added to the root of the second moment", above(0));
     v("weight_decay", weight_decay_, "Decoupled weight decay of the trained weights", at_least(0));
     v("decay_to", decay_to_, "What weight decay pulls to: zero, as in the paper, or the base weights", one_of({"zero", "base"}));
+    v("moments", moments_, "Storage of the two moments: fp32, or 8bit in blocks of 256 with a scale each, a quarter of their memory", one_of({"fp32", "8bit"}));
     v("lambda_rank", lambda_rank_, "Weight of the nuclear-norm loss on the trained weights; 0: none", at_least(0));
     v("rank_mode", rank_mode_, "Matrices regularised at a step: one drawn at random, or all", one_of({"one", "all"}));
     v("rank_layers", rank_layers_, "Scope of the rank loss: linear matrices, or convolutions too", one_of({"linear", "all"}));

@@ -2,41 +2,56 @@
 #include "sara/optim/grad_clip.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/stack.h>
 
+#include <algorithm>
 #include <cmath>
+
+#include "sara/ops/vector_kernels.h"
 
 namespace sara {
 namespace {
 
-double sum_of_squares(const torch::Tensor& tensor) {
-  if (!tensor.is_cpu() || tensor.scalar_type() != torch::kFloat)
-    return std::pow(at::linalg_vector_norm(tensor, 2, std::nullopt, false, torch::kDouble).item<double>(), 2);
-  constexpr int64_t kChunk = 1 << 15;
-  const torch::Tensor flat = tensor.contiguous();
-  const float* data = flat.const_data_ptr<float>();
-  std::vector<double> sums((flat.numel() + kChunk - 1) / kChunk);
-  at::parallel_for(0, static_cast<int64_t>(sums.size()), 1, [&](int64_t first, int64_t last) {
-    for (int64_t chunk = first; chunk < last; ++chunk) {
-      const int64_t end = std::min(flat.numel(), (chunk + 1) * kChunk);
-      double lanes[4] = {};  // independent sums, so that one addition need not wait for the last
-      int64_t i = chunk * kChunk;
-      for (; i + 4 <= end; i += 4)
-        for (int lane = 0; lane < 4; ++lane) lanes[lane] += static_cast<double>(data[i + lane]) * data[i + lane];
-      for (; i < end; ++i) lanes[0] += static_cast<double>(data[i]) * data[i];
-      sums[chunk] = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
-    }
-  });
-  double sum = 0;
-  for (const double part : sums) sum += part;
-  return sum;
-}
+constexpr int64_t kChunk = 1 << 15;
+
+bool is_plain(const torch::Tensor& tensor) { return tensor.is_cpu() && tensor.scalar_type() == torch::kFloat && tensor.is_contiguous(); }
+
+struct Chunk {
+  size_t tensor;
+  const float* from;
+  int64_t count;
+};
 
 }  // namespace
 
+std::vector<double> squared_norms(at::TensorList tensors) {
+  std::vector<double> out(tensors.size());
+  std::vector<Chunk> chunks;
+  std::vector<torch::Tensor> others;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (!is_plain(tensors[i])) {
+      others.push_back(tensors[i]);
+      continue;
+    }
+    const float* data = tensors[i].const_data_ptr<float>();
+    for (int64_t begin = 0; begin < tensors[i].numel(); begin += kChunk) chunks.push_back({i, data + begin, std::min(kChunk, tensors[i].numel() - begin)});
+  }
+  std::vector<double> sums(chunks.size());
+  at::parallel_for(0, static_cast<int64_t>(chunks.size()), 1, [&](int64_t first, int64_t last) {
+    for (int64_t chunk = first; chunk < last; ++chunk) sums[chunk] = sum_of_squares(chunks[chunk].from, chunks[chunk].count);
+  });
+  for (size_t i = 0; i < chunks.size(); ++i) out[chunks[i].tensor] += sums[i];
+  if (others.empty()) return out;
+  const torch::Tensor norms = at::stack(at::_foreach_norm(others, 2, torch::kDouble)).cpu();
+  for (size_t i = 0, other = 0; i < tensors.size(); ++i)
+    if (!is_plain(tensors[i])) out[i] = std::pow(norms[static_cast<int64_t>(other++)].item<double>(), 2);
+  return out;
+}
+
 double global_norm(at::TensorList tensors) {
   double sum = 0;
-  for (const torch::Tensor& tensor : tensors) sum += sum_of_squares(tensor);
+  for (const double squares : squared_norms(tensors)) sum += squares;
   return std::sqrt(sum);
 }
 

@@ -11,10 +11,10 @@ bool is_matrix(const torch::Tensor& weight, const std::string& layers) {
   return weight.dim() == 2 || (layers == "all" && weight.dim() > 2);
 }
 
-std::vector<const Values::Slot*> matrices_in_scope(const Values& values, const std::string& layers) {
-  std::vector<const Values::Slot*> matrices;
-  for (const Values::Slot& slot : values.slots())
-    if (is_matrix(slot.weight, layers) && slot.end > slot.begin) matrices.push_back(&slot);
+std::vector<size_t> matrices_in_scope(const Values& values, const std::string& layers) {
+  std::vector<size_t> matrices;
+  for (size_t i = 0; i < values.slots().size(); ++i)
+    if (const Values::Slot& slot = values.slots()[i]; is_matrix(slot.weight, layers) && slot.end > slot.begin) matrices.push_back(i);
   return matrices;
 }
 
@@ -22,28 +22,27 @@ std::vector<const Values::Slot*> matrices_in_scope(const Values& values, const s
 
 bool has_rank_loss(const Values& values, const std::string& layers) { return !matrices_in_scope(values, layers).empty(); }
 
-std::vector<torch::Tensor> regularised_gradients(const Values& values, int64_t step, const RankLossOptions& options) {
-  std::vector<torch::Tensor> spans;
-  if (options.lambda_rank == 0) return spans;
+std::vector<RankTerm> rank_terms(const Values& values, int64_t step, const RankLossOptions& options) {
+  std::vector<RankTerm> terms;
+  if (options.lambda_rank == 0) return terms;
   const auto matrices = matrices_in_scope(values, options.layers);
-  for (const RegularisedLayer& layer : regularised_layers(static_cast<int64_t>(matrices.size()), step, options.mode, options.reduction, options.seed))
-    spans.push_back(Values::span(values.gradient(), *matrices[static_cast<size_t>(layer.index)]));
-  return spans;
+  for (const auto& [index, weight] : regularised_layers(static_cast<int64_t>(matrices.size()), step, options.mode, options.reduction, options.seed))
+    terms.push_back({matrices[static_cast<size_t>(index)], options.lambda_rank * weight});
+  return terms;
+}
+
+double add_rank_term_(const Values& values, const RankTerm& term, const torch::Tensor& gradient) {
+  const Values::Slot& slot = values.slots()[term.slot];
+  const int64_t rows = slot.weight.size(0);
+  const NuclearNorm norm = nuclear_norm(Values::span(values.values(), slot), slot.indices, rows, slot.weight.numel() / rows);
+  gradient.add_(norm.gradient, term.factor);
+  return term.factor * norm.value;
 }
 
 double add_rank_gradient_(const Values& values, int64_t step, const RankLossOptions& options) {
-  if (options.lambda_rank == 0) return 0;
-  const auto matrices = matrices_in_scope(values, options.layers);
   double loss = 0;
-  for (const auto& [index, weight] :
-       regularised_layers(static_cast<int64_t>(matrices.size()), step, options.mode, options.reduction, options.seed)) {
-    const Values::Slot& slot = *matrices[static_cast<size_t>(index)];
-    const int64_t rows = slot.weight.size(0);
-    const NuclearNorm norm = nuclear_norm(Values::span(values.values(), slot), slot.indices, rows, slot.weight.numel() / rows);
-    const double factor = options.lambda_rank * weight;
-    Values::span(values.gradient(), slot).add_(norm.gradient, factor);
-    loss += factor * norm.value;
-  }
+  for (const RankTerm& term : rank_terms(values, step, options))
+    loss += add_rank_term_(values, term, Values::span(values.gradient(), values.slots()[term.slot]));
   return loss;
 }
 

@@ -14,13 +14,22 @@ struct RankLossOptions {
   uint64_t seed = 0;
 };
 
-// Adds lambda_rank times the (sub)gradient of the rank loss on the active values to the compact gradient, and returns
-// lambda_rank times the loss of the matrices used at this step (Sec. 4.2; what is penalised is P on the mask, not the
-// change of P). Matrices with nothing active are not in the scope.
-double add_rank_gradient_(const Values& values, int64_t step, const RankLossOptions& options);
+// One matrix of the rank loss at a step: its place in values.slots(), and the factor of its nuclear norm, lambda_rank included.
+struct RankTerm {
+  size_t slot;
+  double factor;
+};
 
-// The spans of the compact gradient that add_rank_gradient_() changes at this step.
-std::vector<torch::Tensor> regularised_gradients(const Values& values, int64_t step, const RankLossOptions& options);
+// The matrices of this step (Sec. 4.2; what is penalised is P on the mask, not the change of P). Matrices with nothing active
+// are not in the scope.
+std::vector<RankTerm> rank_terms(const Values& values, int64_t step, const RankLossOptions& options);
+
+// Adds factor times the (sub)gradient of the matrix's nuclear norm on its active values to `gradient` [n] fp32, and returns factor
+// times the norm.
+double add_rank_term_(const Values& values, const RankTerm& term, const torch::Tensor& gradient);
+
+// Adds all terms of a step to the compact gradient, and returns their sum: lambda_rank times the loss of the matrices used.
+double add_rank_gradient_(const Values& values, int64_t step, const RankLossOptions& options);
 
 // Whether any matrix is in the scope; without one the rank loss is 0.
 bool has_rank_loss(const Values& values, const std::string& layers);

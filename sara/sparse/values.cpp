@@ -15,7 +15,7 @@ std::string tensor_hash(const torch::Tensor& tensor) {
   return hasher.hex();
 }
 
-Values::Values(const Mask& mask, size_t groups) : parameters_(groups) {
+Values::Values(const Mask& mask, size_t groups, bool eight_bit_moments) : parameters_(groups) {
   Hasher positions;
   torch::Device device = mask.empty() ? torch::kCPU : mask.front().weight.device();
   for (auto entry = mask.rbegin(); entry != mask.rend(); ++entry) {
@@ -39,9 +39,14 @@ Values::Values(const Mask& mask, size_t groups) : parameters_(groups) {
     slot.base = base.to(slot.weight.scalar_type());
   }
   gradient_ = torch::zeros_like(values_);
-  exp_avg_ = torch::zeros_like(values_);
-  exp_avg_sq_ = torch::zeros_like(values_);
+  exp_avg_ = torch::zeros_like(values_, eight_bit_moments ? torch::kChar : torch::kFloat);
+  exp_avg_sq_ = torch::zeros_like(values_, eight_bit_moments ? torch::kByte : torch::kFloat);
   bind_parameters_();
+  if (!eight_bit_moments) return;
+  int64_t blocks = 0;
+  for (const Slot& slot : slots_) blocks += moment_blocks(slot.end - slot.begin);
+  exp_avg_scale_ = torch::zeros({blocks}, values_.options());
+  exp_avg_sq_scale_ = torch::zeros_like(exp_avg_scale_);
 }
 
 torch::Tensor Values::base() const {
@@ -72,6 +77,7 @@ void Values::scatter_() const {
 void Values::reselect_(double threshold) {
   adopt_gradients_();
   std::vector<torch::Tensor> kept;  // positions in the flat buffers
+  std::vector<torch::Tensor> codes[2], scales[2];  // of the survivors' 8-bit moments
   int64_t begin = 0;
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
@@ -86,6 +92,13 @@ void Values::reselect_(double threshold) {
     append(retired_[i].indices, slot.indices);
     append(retired_[i].values, values);
     append(retired_[i].base, slot.base);
+    for (const int moment : {0, 1}) {
+      if (!eight_bit_moments()) break;
+      const torch::Tensor numbers = from_eight_bit(moment ? second_moment(slot) : first_moment(slot)).index_select(0, stay);
+      const EightBit rounded = to_eight_bit(numbers, /*is_signed=*/moment == 0);
+      codes[moment].push_back(rounded.codes);
+      scales[moment].push_back(rounded.scales);
+    }
     kept.push_back(stay + slot.begin);
     slot.indices = slot.indices.index_select(0, stay);
     slot.base = slot.base.index_select(0, stay);
@@ -94,8 +107,12 @@ void Values::reselect_(double threshold) {
   }
   if (kept.empty()) return;
   const torch::Tensor survivors = torch::cat(kept);
-  for (torch::Tensor* buffer : {&values_, &gradient_, &exp_avg_, &exp_avg_sq_})
-    *buffer = buffer->index_select(0, survivors);
+  for (torch::Tensor* buffer : {&values_, &gradient_}) *buffer = buffer->index_select(0, survivors);
+  for (torch::Tensor* buffer : {&exp_avg_, &exp_avg_sq_}) {
+    const int moment = buffer == &exp_avg_sq_;
+    *buffer = eight_bit_moments() ? torch::cat(codes[moment]) : buffer->index_select(0, survivors);
+    if (eight_bit_moments()) (moment ? exp_avg_sq_scale_ : exp_avg_scale_) = torch::cat(scales[moment]);
+  }
   bind_parameters_();
 }
 
@@ -118,7 +135,7 @@ std::vector<Learned> Values::learned() const {
 HeldBytes Values::held_bytes() const {
   const auto bytes = [](const torch::Tensor& tensor) { return tensor.defined() ? static_cast<int64_t>(tensor.nbytes()) : 0; };
   HeldBytes held;
-  for (const torch::Tensor* buffer : {&values_, &gradient_, &exp_avg_, &exp_avg_sq_}) held.state += bytes(*buffer);
+  for (const torch::Tensor* buffer : {&values_, &gradient_, &exp_avg_, &exp_avg_sq_, &exp_avg_scale_, &exp_avg_sq_scale_}) held.state += bytes(*buffer);
   for (size_t i = 0; i < slots_.size(); ++i) {
     held.index += bytes(slots_[i].indices) + bytes(retired_[i].indices);
     held.state += bytes(retired_[i].values);

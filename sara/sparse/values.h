@@ -4,6 +4,7 @@
 #include <map>
 #include <vector>
 
+#include "sara/sparse/eight_bit.h"
 #include "sara/sparse/mask.h"
 
 namespace sara {
@@ -25,6 +26,7 @@ struct ValuesState {
   torch::Tensor retired;       // [selected - active] fp32, what the others learned, in that order; undefined: none
   std::vector<std::pair<std::string, int64_t>> tensors;  // the slots: name and number of positions in the first mask
   std::string mask_hash;  // XXH3-128 of these positions
+  torch::Tensor exp_avg_scale = {}, exp_avg_sq_scale = {};  // [blocks] fp32, and the moments are codes (sparse/eight_bit.h); undefined: fp32 moments
 };
 
 // Bytes held for the selected weights of a model.
@@ -38,10 +40,11 @@ struct HeldBytes {
 // entry per active weight, and the base in each weight's own dtype, bound to the dense tensors they came from. Spans lie
 // in backward order (the last registered tensor first), so gradients arrive front to back; a parameter group is one span.
 // `values` is the master copy: the dense weights hold it rounded to their own dtype (Sec. 4.4, Eq. 7-8: no optimizer state
-// exists outside the mask).
+// exists outside the mask). With 8-bit moments (sparse/eight_bit.h) the two moment buffers hold codes, and each tensor's span has its own
+// blocks and scales: 2.03 bytes a weight instead of 8.
 //
 // After reselect_() the survivors are packed to the front of smaller buffers, and the others keep only their learned
-// value and base. Nothing at all happens to the dense weights outside the mask; verify_frozen() proves it.
+// value and base; 8-bit moments of the survivors are rounded anew, to the nearest, in their new blocks. Nothing at all happens to the dense weights outside the mask; verify_frozen() proves it.
 class Values {
  public:
   struct Slot {
@@ -54,9 +57,10 @@ class Values {
     // int64 [out + 1], on the CPU: the active positions of output channel r are indices[row_starts[r] .. row_starts[r + 1]).
     // Undefined for tensors of one dimension and for those on other devices.
     torch::Tensor row_starts = {};
+    int64_t first_block = 0;  // of its 8-bit moments
   };
 
-  explicit Values(const Mask& mask, size_t groups = 1);
+  explicit Values(const Mask& mask, size_t groups = 1, bool eight_bit_moments = false);
 
   const std::vector<Slot>& slots() const { return slots_; }  // tensors with something selected
   int64_t active() const { return values_.numel(); }
@@ -65,8 +69,14 @@ class Values {
 
   const torch::Tensor& values() const { return values_; }
   const torch::Tensor& gradient() const { return gradient_; }
-  const torch::Tensor& exp_avg() const { return exp_avg_; }
-  const torch::Tensor& exp_avg_sq() const { return exp_avg_sq_; }
+  const torch::Tensor& exp_avg() const { return exp_avg_; }        // 8-bit: codes, int8
+  const torch::Tensor& exp_avg_sq() const { return exp_avg_sq_; }  // 8-bit: codes, uint8
+  const torch::Tensor& exp_avg_scale() const { return exp_avg_scale_; }  // [blocks] fp32; undefined with fp32 moments
+  const torch::Tensor& exp_avg_sq_scale() const { return exp_avg_sq_scale_; }
+  bool eight_bit_moments() const { return exp_avg_scale_.defined(); }
+  // One tensor's 8-bit moments: codes and scales as views.
+  EightBit first_moment(const Slot& slot) const { return {span(exp_avg_, slot), block_span(exp_avg_scale_, slot)}; }
+  EightBit second_moment(const Slot& slot) const { return {span(exp_avg_sq_, slot), block_span(exp_avg_sq_scale_, slot)}; }
   torch::Tensor base() const;  // [active] fp32, put together anew
 
   // One tensor's span of one of the buffers above, as a view.
@@ -77,6 +87,7 @@ class Values {
   // them. A grad() that was taken away means zero, one that was replaced is taken over.
   const std::vector<torch::Tensor>& parameters() const { return parameters_; }
   std::pair<int64_t, int64_t> group_span(size_t group) const { return group_spans_.at(group); }  // begin, end
+  std::pair<int64_t, int64_t> group_block_span(size_t group) const;  // the same of the scales of 8-bit moments
   void adopt_gradients_();
 
   void gather_gradient_(size_t slot, const torch::Tensor& dense);  // adds
@@ -110,6 +121,7 @@ class Values {
   struct Retired {
     torch::Tensor indices, values, base;  // not sorted across reselections; base in the weight's dtype
   };
+  static torch::Tensor block_span(const torch::Tensor& scales, const Slot& slot) { return scales.narrow(0, slot.first_block, moment_blocks(slot.end - slot.begin)); }
   void require_in_place(const Slot& slot) const;
   void adopt_gradient_(size_t group);
   void bind_parameters_();  // to the buffers as they are now
@@ -123,6 +135,7 @@ class Values {
   NamedTensors scope_;
   std::map<std::string, std::string> base_hashes_;
   torch::Tensor values_, gradient_, exp_avg_, exp_avg_sq_;
+  torch::Tensor exp_avg_scale_, exp_avg_sq_scale_;  // of 8-bit moments
   int64_t selected_ = 0;
   std::string mask_hash_;  // of all positions of the first mask
 };

@@ -21,13 +21,15 @@ void require_size(const char* what, const torch::Tensor& tensor, int64_t size, a
   if (tensor.defined() && tensor.dim() == 1 && tensor.numel() == size && tensor.scalar_type() == dtype) return;
   const std::string got = tensor.defined() ? message(toString(tensor.scalar_type()), " of shape ", tensor.sizes()) : "nothing";
   throw InvalidArgument(message("state: ", what, " does not fit (expected ", toString(dtype), " of shape [", size, "], got ", got,
-                                "). Fix: load the state of an optimizer with the same base, scope and threshold"));
+                                "). Fix: load the state of an optimizer with the same base, scope, threshold and moments"));
 }
 
 }  // namespace
 
 void Values::bind_parameters_() {
   const torch::NoGradGuard no_grad;
+  int64_t block = 0;
+  for (Slot& slot : slots_) slot.first_block = std::exchange(block, block + moment_blocks(slot.end - slot.begin));
   group_spans_.assign(parameters_.size(), {0, 0});
   int64_t end = active();  // the last group comes first in the buffers
   for (size_t group = 0; group < parameters_.size(); ++group) {
@@ -65,6 +67,17 @@ void Values::find_rows_() {
   }
 }
 
+std::pair<int64_t, int64_t> Values::group_block_span(size_t group) const {
+  std::pair<int64_t, int64_t> out{0, 0};
+  bool found = false;
+  for (const Slot& slot : slots_) {
+    if (slot.group != group) continue;
+    if (!std::exchange(found, true)) out.first = slot.first_block;
+    out.second = slot.first_block + moment_blocks(slot.end - slot.begin);
+  }
+  return out;
+}
+
 void Values::adopt_gradient_(size_t group) {
   torch::Tensor& parameter = parameters_[group];
   const auto [begin, end] = group_spans_[group];
@@ -99,7 +112,7 @@ std::vector<std::pair<std::string, int64_t>> Values::mask_counts() const {
 }
 
 ValuesState Values::state() const {
-  ValuesState state{values_, exp_avg_, exp_avg_sq_, {}, {}, mask_counts(), mask_hash_};
+  ValuesState state{values_, exp_avg_, exp_avg_sq_, {}, {}, mask_counts(), mask_hash_, exp_avg_scale_, exp_avg_sq_scale_};
   if (active() == selected_) return state;
   std::vector<torch::Tensor> flags, retired;
   for (size_t i = 0; i < slots_.size(); ++i) {
@@ -133,12 +146,21 @@ void Values::load_state_(const ValuesState& state) {
   if (state.still_active.defined()) require_size("still_active", state.still_active, selected_, torch::kBool);
   const int64_t active = state.still_active.defined() ? state.still_active.sum().item<int64_t>() : selected_;
   require_size("values", state.values, active, torch::kFloat);
-  require_size("exp_avg", state.exp_avg, active, torch::kFloat);
-  require_size("exp_avg_sq", state.exp_avg_sq, active, torch::kFloat);
+  require_size("exp_avg", state.exp_avg, active, exp_avg_.scalar_type());
+  require_size("exp_avg_sq", state.exp_avg_sq, active, exp_avg_sq_.scalar_type());
+  if (eight_bit_moments()) {
+    int64_t blocks = 0, first = 0;
+    for (const auto& [name, count] : tensors) {
+      blocks += moment_blocks(state.still_active.defined() ? state.still_active.narrow(0, first, count).sum().item<int64_t>() : count);
+      first += count;
+    }
+    require_size("exp_avg_scale", state.exp_avg_scale, blocks, torch::kFloat);
+    require_size("exp_avg_sq_scale", state.exp_avg_sq_scale, blocks, torch::kFloat);
+  }
   if (active < selected_) require_size("retired", state.retired, selected_ - active, torch::kFloat);
 
   const auto device = values_.device();
-  const auto own = [&](const torch::Tensor& tensor) { return tensor.detach().to(device, torch::kFloat, false, /*copy=*/true); };
+  const auto own = [&](const torch::Tensor& tensor) { return tensor.detach().to(device, tensor.scalar_type(), false, /*copy=*/true); };
   const torch::Tensor retired_values = active < selected_ ? own(state.retired) : torch::Tensor();
   std::vector<Retired> retired(slots_.size());
   int64_t begin = 0, first = 0, left = 0;  // among the active, in the first mask, among the retired
@@ -170,6 +192,10 @@ void Values::load_state_(const ValuesState& state) {
   values_ = own(state.values);
   exp_avg_ = own(state.exp_avg);
   exp_avg_sq_ = own(state.exp_avg_sq);
+  if (eight_bit_moments()) {
+    exp_avg_scale_ = own(state.exp_avg_scale);
+    exp_avg_sq_scale_ = own(state.exp_avg_sq_scale);
+  }
   gradient_ = torch::zeros_like(values_);
   bind_parameters_();
   scatter_();

@@ -210,6 +210,10 @@ Json fine_tune(const FineTuneRequest& request) {
   summary["memory"] = memory_level_name(level);
   summary["precision"] = request.train.precision;
   summary["lr"] = lr;
+  if (last.loss_scale) {
+    summary["loss_scale"] = *last.loss_scale;
+    summary["overflowed_steps"] = progress.overflowed();
+  }
   summary["final_loss"] = progress.smoothed_loss();
   summary["seconds_per_step"] = progress.median_seconds();
   summary["training_seconds"] = progress.elapsed();

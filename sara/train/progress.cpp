@@ -39,12 +39,12 @@ double Progress::elapsed() const { return std::chrono::duration<double>(std::chr
 void Progress::add(const TrainingStep& step) {
   losses_.push_back(step.loss);
   seconds_.push_back(step.seconds);
-  skipped_ += step.report.skipped;
+  (step.overflowed ? overflowed_ : skipped_) += step.report.skipped;
   if (std::isfinite(step.loss)) {
     weight_ = kDecay * weight_ + (1 - kDecay);
     smoothed_ += (1 - kDecay) / weight_ * (step.loss - smoothed_);
   }
-  const Json line{{"step", step.step},
+  Json line{{"step", step.step},
                   {"loss", step.loss},
                   {"lr", step.lr},
                   {"grad_norm", step.report.grad_norm},
@@ -54,6 +54,10 @@ void Progress::add(const TrainingStep& step) {
                   {"skipped", step.report.skipped},
                   {"seconds", step.seconds},
                   {"memory_gb", double(resident_bytes()) / 1e9}};
+  if (step.loss_scale) {
+    line["loss_scale"] = *step.loss_scale;
+    line["overflowed"] = step.overflowed;
+  }
   errno = 0;
   if (!(metrics_ << line.dump() << '\n' << std::flush)) throw IoError(path_, "cannot write the log", errno ? errno : EIO);
 
@@ -62,6 +66,7 @@ void Progress::add(const TrainingStep& step) {
   text << "step " << step.step << "/" << steps_ << std::setprecision(4) << "  loss " << smoothed_ << "  lr " << step.lr << std::setprecision(3)
        << "  " << rate << " it/s  " << rate * double(images_a_step_) << " img/s  ETA " << clock_text(double(steps_ - step.step) / rate) << "  "
        << double(resident_bytes()) / 1e9 << " GB";
+  if (overflowed_) text << "  overflowed " << overflowed_;
   if (skipped_) text << "  skipped " << skipped_;
   log_progress(text.str(), step.step == steps_);
 }

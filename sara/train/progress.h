@@ -21,13 +21,14 @@ class Progress {
 
   double smoothed_loss() const { return smoothed_; }  // exponential mean, decay 0.98, without start bias
   double median_seconds() const;                      // of the steps after the first three
+  int64_t overflowed() const { return overflowed_; }  // steps left out while the loss scale fell
   double elapsed() const;                             // seconds since construction
   const std::vector<double>& losses() const { return losses_; }
 
  private:
   std::string path_;
   std::ofstream metrics_;
-  int64_t steps_, images_a_step_, skipped_ = 0;
+  int64_t steps_, images_a_step_, skipped_ = 0, overflowed_ = 0;
   std::chrono::steady_clock::time_point started_;
   std::vector<double> losses_, seconds_;
   double smoothed_ = 0, weight_ = 0;

@@ -32,7 +32,7 @@ struct TrainOptions {
     v("gradient_accumulation_steps", gradient_accumulation_steps, "Micro-batches an optimizer step", at_least(1));
     v("lr_scheduler", lr_scheduler, "Curve of the learning rate", one_of({"cosine", "linear", "constant", "constant_with_warmup"}));
     v("lr_warmup_steps", lr_warmup_steps, "Steps over which the rate rises from 0; not with constant", at_least(0));
-    v("precision", precision, "Type the denoiser's weights are stored and computed in; trained values are always fp32", one_of({"fp32", "bf16"}));
+    v("precision", precision, "Type the denoiser's weights are stored and computed in; trained values are always fp32; fp16 trains with a dynamic loss scale", one_of({"fp32", "bf16", "fp16"}));
     v("caption_dropout", caption_dropout, "Share of captions replaced by the empty one", between(0, 1));
     v("min_timestep", min_timestep, "First timestep that is trained; what lies before it stays the base's", at_least(0));
     v("max_timestep", max_timestep, "Timestep before which training ends (default: all of the model's): a style alone needs no timesteps near pure noise, where the layout is decided", at_least(1));

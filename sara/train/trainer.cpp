@@ -27,7 +27,9 @@ Trainer::Trainer(UNet2DConditionModel& unet, Method& method, const NoiseSchedule
                  uint64_t seed, double lr)
     : unet_(unet), method_(method), schedule_(schedule), data_(data), options_(options), seed_(seed), lr_(lr),
       timesteps_(trained_timesteps(options, schedule.num_train_timesteps())),
-      order_(data.latents.samples, options.batch_size, seed) {}
+      order_(data.latents.samples, options.batch_size, seed) {
+  if (options.precision == "fp16") loss_scale_.emplace();
+}
 
 torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
   const int64_t batch = (step.step - 1) * options_.gradient_accumulation_steps + part;
@@ -70,14 +72,22 @@ void Trainer::run(const std::function<bool(const TrainingStep&)>& after) {
       auto loss = micro_batch_loss(done, part) / double(options_.gradient_accumulation_steps);
       const auto value = loss.item<double>();
       if (!std::isfinite(value)) loss = loss * std::nan("");  // an infinite loss may have a finite gradient: spoil it, so that the step is skipped
-      loss.backward();
+      (loss_scale_ ? loss * loss_scale_->scale() : loss).backward();
       done.loss += value;
     }
     done.lr = lr_ * lr_curve(options_.lr_scheduler, step, options_.steps, options_.lr_warmup_steps);
+    if (loss_scale_) {
+      done.loss_scale = loss_scale_->scale();
+      method_.scale_gradient_(1 / loss_scale_->scale());
+    }
     done.report = method_.step(step, done.lr);
+    if (loss_scale_) {
+      done.overflowed = done.report.skipped && std::isfinite(done.loss) && loss_scale_->can_fall();
+      loss_scale_->update(done.report.skipped);
+    }
     done.seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    skipped = done.report.skipped ? skipped + 1 : 0;
-    if (done.report.skipped) log_warning(message("step ", step, " skipped: loss ", done.loss, ", gradient norm ", done.report.grad_norm));
+    if (!done.overflowed) skipped = done.report.skipped ? skipped + 1 : 0;
+    if (done.report.skipped && !done.overflowed) log_warning(message("step ", step, " skipped: loss ", done.loss, ", gradient norm ", done.report.grad_norm));
     if (!after(done)) break;
     if (done.report.reselected && done.report.active == 0) {
       log_warning(message("step ", step, ": no weight is still below the threshold; training ends here"));

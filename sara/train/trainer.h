@@ -11,6 +11,7 @@
 #include "sara/methods/method.h"
 #include "sara/models/unet.h"
 #include "sara/samplers/noise_schedule.h"
+#include "sara/train/loss_scale.h"
 #include "sara/train/train_options.h"
 
 namespace sara {
@@ -29,6 +30,8 @@ struct TrainingStep {
   double loss = 0;   // mean over the micro-batches, without the rank term
   double lr = 0;
   double seconds = 0;
+  std::optional<double> loss_scale;  // of this step's backward pass, in fp16
+  bool overflowed = false;           // left out because the scaled gradient overflowed: the scale falls and training goes on
   std::vector<int64_t> samples, timesteps;  // of all its micro-batches
   StepReport report;
 };
@@ -45,6 +48,8 @@ class Trainer {
 
   // Runs steps 1..options.steps; calls `after` behind each one; returns early when `after` gives false, and
   // with a warning when nothing is left to train after a reselection.
+  // In fp16 the loss is scaled (train/loss_scale.h); a step whose loss is finite and whose gradient overflows while the scale can fall
+  // is left out and is not counted as non-finite.
   // Throws NonFinite after max_skipped_steps non-finite steps in a row; weights are then those of the last good step.
   void run(const std::function<bool(const TrainingStep&)>& after);
 
@@ -60,6 +65,7 @@ class Trainer {
   double lr_;
   std::pair<int64_t, int64_t> timesteps_;
   BatchOrder order_;
+  std::optional<LossScale> loss_scale_;  // in fp16
 };
 
 }  // namespace sara

@@ -40,7 +40,7 @@ Adapter adapter_sum(const std::vector<ScaledAdapter>& adapters, bool force) {
     const auto own_hashes = base_hashes_of(adapter);
     for (const auto& [key, tensor] : adapter.tensors) {
       if (tensor.is_value) {
-        throw BadFile(adapter.source, message(escaped(key), " holds weights, not differences, so it cannot be summed. Fix: merge it into a model instead"));
+        throw BadFile(adapter.source, message(escaped(key), " holds weights, and what differs from the base is not known without it. Fix: add --model BASE"));
       }
       const auto hash = own_hashes.find(key);
       if (hash == own_hashes.end()) throw BadFile(adapter.source, message("no base hash for ", escaped(key), ". Fix: save the adapter again"));

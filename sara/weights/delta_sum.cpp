@@ -18,7 +18,7 @@ Adapter delta_sum(const ModelFolder& model, const std::vector<ScaledAdapter>& ad
     AppliedAdapters(tensors, model.family()).add(adapter, 0.0, /*force=*/true);  // keys and sizes
     for (auto& [key, tensor] : adapter.tensors) {
       if (!tensor.is_value) continue;
-      const torch::Tensor from = gather(base.at(key), tensor.indices).to(torch::kDouble);
+      const torch::Tensor from = gather(base.at(key), tensor.indices).to(training_dtype(adapter)).to(torch::kDouble);
       tensor = {tensor.indices, (tensor.data.to(torch::kDouble) - from).to(torch::kFloat), false};
     }
   }

@@ -133,6 +133,33 @@ def test_adapters_become_one_adapter(sara, model, adapter, tmp_path):
         torch.testing.assert_close(load_file(output / UNET)[key], tensor, rtol=1e-6, atol=1e-7)
 
 
+def test_an_adapter_that_holds_weights_adds_up_on_its_base_alone(sara, refused, model, adapter, tmp_path):
+    weights, output = tmp_path / "weights.safetensors", tmp_path / "sum.safetensors"
+    tuned = merged(sara, model, tmp_path / "tuned", "--adapter", adapter)
+    assert sara("extract", "--base", model, "--tuned", tuned, "--output", weights).returncode == 0
+    with safe_open(weights, "pt") as file:
+        assert any(key.endswith(".value") for key in file.keys())
+    words = ["merge", "--as", "adapter", "--adapter", weights, "--output", output]
+    refused(3, ["weights.safetensors", "holds weights", "--model"], *words)
+    refused(2, ["--model", "no effect"], "merge", "--as", "adapter", "--adapter", adapter, "--output", output, "--model", model)
+    assert not output.exists()
+
+    assert sara(*words, "--model", model).returncode == 0
+    base, after = load_file(model / UNET), load_file(tuned / UNET)
+    for key, (indices, delta) in deltas(output).items():
+        name = key.removeprefix("unet.")
+        change = (after[name].double() - base[name].double()).view(-1)
+        assert torch.equal(delta, change[indices].float())
+        assert int((change != 0).sum()) == len(indices)
+    assert sara("verify", output, "--model", model).returncode == 0
+
+    words[words.index(weights)] = f"{weights}:0.5"
+    assert sara(*words, "--model", model, "--adapter", f"{adapter}:0.25", "--overwrite").returncode == 0
+    expected = expected_unet(model, [(adapter, 0.75)])
+    for key, tensor in load_file(merged(sara, model, tmp_path / "merged", "--adapter", output) / UNET).items():
+        torch.testing.assert_close(tensor, expected[key], rtol=1e-5, atol=1e-6)
+
+
 def test_an_existing_output_is_kept_unless_overwrite(sara, refused, model, adapter, tmp_path):
     output = tmp_path / "merged"
     output.mkdir()

@@ -41,7 +41,7 @@ def test_a_command_line_of_the_diffusers_script_is_understood(sara):
         *"config show train -- --pretrained_model_name_or_path sd --train_data_dir data --output_dir out --max_train_steps 9".split(),
         *"--train_batch_size 2 --learning_rate 1e-4 --lr_scheduler cosine --lr_warmup_steps 3 --mixed_precision no --adam_beta1 0.8".split(),
         *"--adam_weight_decay 0.1 --adam_epsilon 1e-7 --max_grad_norm 2 --gradient_accumulation_steps 4 --seed 3 --resolution 64".split(),
-        *"--center_crop --random_flip --image_interpolation_mode bicubic --snr_gamma 5 --noise_offset 0.1 --use_ema".split(),
+        *"--center_crop --random_flip --image_interpolation_mode bicubic --snr_gamma 5 --noise_offset 0.1 --use_ema --use_8bit_adam".split(),
         *["--validation_prompts", "a cat", "a dog"],
     )
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ def test_a_command_line_of_the_diffusers_script_is_understood(sara):
     expected = dict(
         model="sd", data="data", output="out", steps=9, batch_size=2, lr=1e-4, lr_scheduler="cosine", lr_warmup_steps=3, precision="fp32",
         adam_beta1=0.8, weight_decay=0.1, eps=1e-7, max_grad_norm=2.0, gradient_accumulation_steps=4, seed=3, resolution=64, crop="center",
-        random_flip=True, resize_filter="bicubic", snr_gamma=5.0, noise_offset=0.1, ema_decay=0.9999, sample_prompt=["a cat", "a dog"],
+        random_flip=True, resize_filter="bicubic", snr_gamma=5.0, noise_offset=0.1, ema_decay=0.9999, moments="8bit", sample_prompt=["a cat", "a dog"],
     )  # fmt: skip
     assert {key: values[key] for key in expected} == expected
 
@@ -77,7 +77,7 @@ def test_switches_can_be_turned_off_again(sara, tmp_path):
         (["--steps", "0"], ["--steps", "[1, 1000]", "0"]),
         (["--guidance", "nan"], ["--guidance", ">= 0"]),
         (["--sampler", "ddmi"], ["--sampler", "ddim"]),
-        (["--use_8bit_adam"], ["--use_8bit_adam", "not supported"]),
+        (["--scale_lr"], ["--scale_lr", "not supported"]),
         (["--push_to_hub"], ["--push_to_hub", "not supported"]),
         (["--revision", "main"], ["--revision", "not supported"]),
         (["word"], ["unexpected argument", "word"]),

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parameter groups, the step that keeps the gradient, and state out and in.
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -95,6 +97,53 @@ TEST(AdamWKeepingGradient, LeavesTheTaskGradientAloneAndTakesTheSameStep) {
   EXPECT_EQ(uses_up.values().gradient().abs().max().item<float>(), 0);
   keeps.zero_grad();
   EXPECT_EQ(keeps.values().gradient().abs().max().item<float>(), 0);
+}
+
+TEST(AdamWKeepingGradient, WithAllMatricesAndNoClippingTakesTheSameStepToo) {
+  Trio one, two;
+  const auto options = trio_options().lambda_rank(1).rank_layers("all").rank_mode("all").max_grad_norm(0);
+  AdamW uses_up(one.all(), options), keeps(two.all(), options);
+  for (int64_t t = 1; t <= 3; ++t) {
+    one.backward(t);
+    keeps.zero_grad();
+    two.backward(t);
+    const torch::Tensor before = keeps.values().gradient().clone();
+    const auto expected = uses_up.step();
+    const auto report = keeps.step_keeping_gradient(keeps.group_steps(1e-2));
+    EXPECT_GT(report.rank_loss, 0);
+    EXPECT_EQ(report.rank_loss, expected.rank_loss);
+    EXPECT_EQ(report.grad_norm, expected.grad_norm);
+    EXPECT_TRUE(one.same(two));
+    EXPECT_TRUE(keeps.values().gradient().equal(before));
+  }
+  keeps.values().gradient()[0] = NAN;
+  const Trio& held = two;
+  const torch::Tensor a = held.a.detach().clone();
+  EXPECT_TRUE(keeps.step_keeping_gradient(keeps.group_steps(1e-2)).skipped);
+  EXPECT_TRUE(held.a.detach().equal(a));
+}
+
+// The most CPU tensor memory that was held at a time beyond what there was at the start.
+struct PeakBytes : c10::MemoryReportingInfoBase {
+  int64_t live = 0, peak = 0;
+  void reportMemoryUsage(void*, int64_t size, size_t, size_t, c10::Device) override { peak = std::max(peak, live += size); }
+  bool memoryProfilingEnabled() const override { return true; }
+};
+
+TEST(AdamWKeepingGradient, HoldsOneMatrixAtATimeBesideIt) {
+  constexpr int64_t kMatrices = 64, kSide = 64;
+  NamedTensors matrices;
+  torch::manual_seed(1);
+  for (int64_t i = 0; i < kMatrices; ++i) matrices.emplace_back("w" + std::to_string(i), torch::randn({kSide, kSide}));
+  AdamW optimizer(matrices, AdamWOptions().threshold(100).lr(1e-3).rank_mode("all").force(true));
+  for (const auto& [name, weight] : matrices) weight.sum().backward();
+  const auto peak = std::make_shared<PeakBytes>();
+  {
+    const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, peak);
+    EXPECT_GT(optimizer.step_keeping_gradient(optimizer.group_steps(1e-3)).rank_loss, 0);
+  }
+  EXPECT_GT(peak->peak, kSide * kSide * 4);
+  EXPECT_LT(peak->peak, kMatrices / 4 * kSide * kSide * 4);
 }
 
 TEST(AdamWParameters, ShareMemoryWithValuesAndGradientAlsoAfterReselection) {

@@ -29,13 +29,13 @@ def run(network, optimizer, schedule, steps):
         optimizer.zero_grad()
 
 
-def made(dtype, progressive_iter, groups):
+def made(dtype, progressive_iter, groups, **more):
     network = small_network(dtype=dtype)
     model = network
     if groups:
         named = list(network.named_parameters())
         model = [{"params": named[:4]}, {"params": named[4:], "lr": 3e-3, "weight_decay": 0.1}]
-    optimizer = sara.AdamW(model, **OPTIONS, progressive_iter=progressive_iter)
+    optimizer = sara.AdamW(model, **OPTIONS, progressive_iter=progressive_iter, **more)
     return network, optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 20)
 
 
@@ -63,6 +63,28 @@ def test_48_49_twenty_steps_equal_ten_and_a_reload_and_ten_before_at_and_after_t
     assert (reloaded.active < reloaded.selected) == (progressive_iter > 0)
     for (key, ours), theirs in zip(optimizer.adapter().tensors.items(), reloaded.adapter().tensors.values()):
         assert torch.equal(ours.indices, theirs.indices) and torch.equal(ours.data, theirs.data), key
+
+
+@pytest.mark.parametrize("groups", [False, True], ids=["one group", "two groups"])
+@pytest.mark.parametrize("progressive_iter", [0, 9])
+def test_a_state_with_8_bit_moments_goes_on_bit_for_bit_through_a_file(progressive_iter, groups):
+    straight, fresh = (made(torch.float32, progressive_iter, groups, moments="8bit") for _ in range(2))
+    run(*straight, range(10))
+    saved = through_a_file(straight[1].state_dict())
+    schedule = through_a_file(straight[2].state_dict())
+    first = saved["state"][0]
+    assert first["exp_avg"].dtype == torch.int8 and first["exp_avg_sq"].dtype == torch.uint8
+    assert first["exp_avg_scale"].numel() == first["exp_avg_sq_scale"].numel() < first["exp_avg"].numel()
+    run(*straight, range(10, 20))
+    fresh[1].load_state_dict(saved)
+    fresh[2].load_state_dict(schedule)
+    run(*fresh, range(10, 20))
+    assert same_weights(weights_of(straight[0]), weights_of(fresh[0]))
+    other = made(torch.float32, progressive_iter, groups)[1]
+    with pytest.raises(ValueError, match="exp_avg"):
+        other.load_state_dict(saved)
+    with pytest.raises(ValueError, match="exp_avg_scale"):
+        fresh[1].load_state_dict(through_a_file(other.state_dict()))
 
 
 def test_an_earlier_state_can_be_loaded_back_past_a_reselection():

@@ -40,11 +40,12 @@ struct Recorder : Method {
   std::string name() const override { return "recorder"; }
   int64_t trained() const override { return 0; }
   double default_lr() const override { return 1; }
+  void scale_gradient_(double by) override { factor = by; }
   StepReport step(int64_t, double) override {
     gradients.clear();
     double sum = 0;
     for (auto& weight : weights) {
-      gradients.push_back(weight.grad().clone());
+      gradients.push_back(weight.grad().to(torch::kFloat) * factor);
       sum += weight.grad().to(torch::kDouble).square().sum().item<double>();
       weight.mutable_grad().reset();
     }
@@ -56,6 +57,7 @@ struct Recorder : Method {
   void save(const std::string&, const std::map<std::string, std::string>&) const override {}
   Json summary() const override { return {}; }
   std::vector<torch::Tensor> weights, gradients;
+  double factor = 1;
 };
 
 struct TrainerTest : testing::Test {
@@ -243,6 +245,62 @@ TEST_F(TrainerTest, AnInfiniteLossWithAFiniteGradientIsSkippedToo) {
   const auto steps = train(recorder);
   EXPECT_TRUE(std::isinf(steps[0].loss));
   EXPECT_TRUE(steps[0].report.skipped);
+}
+
+TEST_F(TrainerTest, InFp16TheLossIsScaledAndTheMethodGetsTheGradientOfTheLossItself) {
+  options.steps = 1;
+  Recorder full(*unet);
+  train(full);
+  unet = fresh();
+  unet->to(torch::kHalf);
+  options.precision = "fp16";
+  Recorder half(*unet);
+  const auto steps = train(half);
+  EXPECT_EQ(steps[0].loss_scale, 65536);
+  EXPECT_EQ(half.factor, 1 / 65536.0);
+  EXPECT_FALSE(steps[0].report.skipped);
+  double dot = 0, ours = 0, theirs = 0;
+  for (size_t i = 0; i < full.gradients.size(); ++i) {
+    dot += (half.gradients[i] * full.gradients[i]).sum().item<double>();
+    ours += half.gradients[i].square().sum().item<double>();
+    theirs += full.gradients[i].square().sum().item<double>();
+  }
+  EXPECT_GT(dot / std::sqrt(ours * theirs), 0.999);
+  EXPECT_NEAR(std::sqrt(ours / theirs), 1, 0.02);
+}
+
+TEST_F(TrainerTest, AnOverflowInFp16LowersTheScaleAndIsNotCountedAsNonFinite) {
+  {
+    const torch::NoGradGuard no_grad;
+    unet->named_parameters()["conv_out.bias"].fill_(30);  // its gradient is 15, which 65536 times overflows
+  }
+  unet->to(torch::kHalf);
+  options.precision = "fp16";
+  options.steps = 8;
+  options.max_skipped_steps = 2;
+  Recorder recorder(*unet);
+  const auto steps = train(recorder);
+  ASSERT_EQ(steps.size(), 8u);
+  double scale = 65536;
+  int64_t overflowed = 0;
+  for (const auto& step : steps) {
+    EXPECT_EQ(step.loss_scale, scale);
+    EXPECT_EQ(step.overflowed, step.report.skipped);
+    if (step.overflowed) scale /= 2;
+    overflowed += step.overflowed;
+  }
+  EXPECT_GE(overflowed, 4);
+  EXPECT_FALSE(steps.back().overflowed);
+}
+
+TEST_F(TrainerTest, ALossThatIsNotFiniteStopsAnFp16RunWhateverTheScale) {
+  unet->to(torch::kHalf);
+  options.precision = "fp16";
+  options.steps = 20;
+  options.max_skipped_steps = 3;
+  data.latents.mean.fill_(std::nan(""));
+  Recorder recorder(*unet);
+  EXPECT_THROW(train(recorder), NonFinite);
 }
 
 TEST_F(TrainerTest, StopsEarlyWhenAsked) {
