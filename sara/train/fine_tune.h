@@ -11,6 +11,7 @@
 #include "sara/files/json.h"
 #include "sara/methods/registry.h"
 #include "sara/train/train_options.h"
+#include "sara/weights/single_file.h"
 
 namespace sara {
 
@@ -43,7 +44,8 @@ struct RunOptions {
 };
 
 struct FineTuneRequest {
-  std::string model;  // a folder in diffusers' layout
+  std::string model;  // a folder in diffusers' layout, or a single file
+  ModelReading reading;
   bool allow_nonfinite = false;
   RunOptions run;
   TrainOptions train;
