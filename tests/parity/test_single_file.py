@@ -186,7 +186,8 @@ def test_from_single_file_gives_the_same_picture_as_the_folder(family, folders, 
     side = 64 if family == "mini-sd" else 16
     folder = kind.from_pretrained(folders(family), torch_dtype=torch.float32, **more)
     file = kind.from_single_file(str(files(family)), config=str(folders(family)), local_files_only=True, torch_dtype=torch.float32, **more)
-    assert torch.equal(drawn(file, side), drawn(folder, side))
+    # The weights are equal (tests above); where they lie in memory differs, and with it the last bit of some products.
+    torch.testing.assert_close(drawn(file, side), drawn(folder, side), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd2"])
