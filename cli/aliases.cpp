@@ -77,7 +77,6 @@ const std::vector<Unsupported> kUnsupported = {
     {"input_perturbation", kLater},
     {"dream_training", kLater},
     {"dream_detail_preservation", kLater},
-    {"prediction_type", "the prediction type is read from the model's scheduler_config.json. Fix: leave the flag out"},
     {"variant", "weights are found in the model's folder by name. Fix: leave the flag out"},
     {"max_train_samples", kLater},
     {"dataloader_num_workers", "images are read once and cached as latents. Fix: leave the flag out"},

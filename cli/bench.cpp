@@ -34,7 +34,7 @@ struct BenchModel {
   int64_t pixels_a_latent;
 };
 
-BenchModel open_model(const BenchVerb& verb) {
+BenchModel opened(const BenchVerb& verb) {
   const auto dtype = dtype_from_precision(verb.step.precision);
   const std::string name = verb.model.model.value_or("mini-sd");
   if (name.rfind("random:", 0) == 0) {
@@ -44,7 +44,7 @@ BenchModel open_model(const BenchVerb& verb) {
     initialize_(*unet, verb.method.seed());
     return {name, unet, kPublishedFactor};
   }
-  ModelFolder folder(model_path(verb.model));
+  const ModelFolder folder = open_model(verb.model);
   const auto unet = folder.load_unet(dtype);
   return {folder.name(), unet, folder.read_config<VaeConfig>("vae").factor()};
 }
@@ -52,7 +52,9 @@ BenchModel open_model(const BenchVerb& verb) {
 void run_bench(const BenchVerb& verb) {
   if (verb.what != "train-step") throw InvalidArgument(message("WHAT: unknown bench (expected train-step, got ", escaped(verb.what), ")"));
   if (verb.method.adapter_dtype != MethodOptions().adapter_dtype) throw InvalidArgument("--adapter-dtype: has no effect here, nothing is saved. Fix: leave it out");
-  auto model = open_model(verb);
+  if (verb.model.tokenizer || verb.model.prediction_type)
+    throw InvalidArgument("--tokenizer, --prediction-type: have no effect here, a step needs the denoiser alone. Fix: leave them out");
+  auto model = opened(verb);
   Json result{{"model", model.name}};
   result.update(bench_train_step(std::move(model.unet), model.pixels_a_latent, verb.step, verb.memory, verb.method));
   result["commit"] = commit();

@@ -16,8 +16,8 @@ struct ExtractOptions {
 
   template <class V>
   void visit(V&& v) {
-    v("base", base, "Model folder the tuned model started from");
-    v("tuned", tuned, "Tuned model: a folder in diffusers' layout, or the weights of a full fine-tuning");
+    v("base", base, "Model the tuned model started from: a folder in diffusers' layout, or a single .safetensors file");
+    v("tuned", tuned, "Tuned model: a folder, a single file, or the weights of a full fine-tuning");
     v("output", output, "Adapter file to write (.safetensors)");
     v("force", force, "Extract although more than half of the weights differ, and leave out what differs outside the denoiser");
     v("overwrite", overwrite, "Replace the output");

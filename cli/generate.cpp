@@ -123,8 +123,7 @@ void run_generate(const GenerateVerb& verb, const Command& command) {
   const auto dtype = dtype_from_precision(verb.what.precision);
   const auto scales = chosen_scales(verb.what, !verb.adapters.adapter.empty(), verb.how.num_images);
   const auto adapters = load_adapters(verb.adapters);
-  ModelFolder model(model_path(verb.model));
-  if (verb.model.allow_nonfinite) model.allow_nonfinite();
+  const ModelFolder model = open_model(verb.model);
   const auto denoiser = [&](double scale) {
     auto scaled = adapters;
     for (auto& adapter : scaled) adapter.scale *= scale;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <filesystem>
 #include <map>
 
@@ -7,9 +8,9 @@
 #include "sara/base/error.h"
 #include "sara/weights/adapter.h"
 #include "sara/weights/adapter_base.h"
-#include "sara/weights/model_folder.h"
+#include "sara/weights/pipeline_files.h"
 #include "sara/weights/precision.h"
-#include "sara/weights/shards.h"
+#include "sara/weights/weight_mismatch.h"
 
 namespace sara::cli {
 namespace {
@@ -45,33 +46,71 @@ Json weights_summary(const std::vector<const TensorInfo*>& tensors, bool list) {
   return out;
 }
 
-Json component_summary(const std::string& folder, bool list) {
-  const WeightFiles files(folder);
+Json component_summary(const std::string& class_name, const Json& config, const WeightFiles& files, bool list) {
   std::vector<const TensorInfo*> tensors;
   for (const auto& entry : files.entries()) tensors.push_back(entry.info);
   Json out = weights_summary(tensors, list);
   Json names = Json::array();
   for (const auto& path : files.paths()) names.push_back(fs::path(path).filename().string());
   out["files"] = names;
+  try {
+    const auto network = empty_network(class_name, config);
+    if (!network) return out;
+    const WeightMismatch mismatch = weight_mismatch(*network, files);
+    if (!mismatch.none()) out["mismatch"] = mismatch.text();
+  } catch (const Error& error) {
+    out["mismatch"] = error.what();
+  }
   return out;
 }
 
+// What a pipeline of this family has and this one has not, in words.
+Json missing_parts(const PipelineFiles& model) {
+  Json missing = model.problems;
+  for (const auto& part : single_file_layout(model.family).parts) {
+    const bool held = std::ranges::any_of(model.components, [&](const auto& component) { return component.name == part.component; });
+    if (!held && std::string(part.component) != "text_encoder_3" && model.problems.empty()) missing.push_back(part.component);
+  }
+  for (const auto& name : model.missing_tokenizers) missing.push_back(name);
+  if (model.single && model.single->layout().pipeline && !model.single->prediction_type()) missing.push_back("prediction type");
+  return missing;
+}
+
 Json model_summary(const std::string& path, bool list) {
-  const ModelFolder model(path);
-  Json out{{"kind", "model"}, {"family", model.family()}, {"pipeline", model.index()["_class_name"]}};
+  const PipelineFiles model = open_pipeline(path, {}, /*tolerant=*/true);
+  const auto file = [&](const std::string& name) {
+    const auto found = model.files.find(name);
+    const Json json = found == model.files.end() ? Json::object() : parse_json(found->second, path + "/" + name);
+    return json.is_object() ? json : Json::object();
+  };
+  const Json index = file("model_index.json"), scheduler = file("scheduler/scheduler_config.json");
+  Json out{{"kind", "model"}, {"layout", model.single ? "single file" : "folder"}, {"family", model.family}};
+  if (index.contains("_class_name")) out["pipeline"] = index["_class_name"];
   Json parts = Json::object();
-  for (const auto& [name, entry] : model.index().items()) {
-    if (!entry.is_array() || entry.size() != 2 || !entry[1].is_string()) continue;
-    Json part{{"class", entry[1]}};
-    if (name == "unet" || name == "vae" || name == "text_encoder") part.update(component_summary(model.component_path(name), list));
-    parts[name] = part;
+  for (const auto& component : model.components) {
+    Json part{{"class", component.class_name}};
+    part.update(component_summary(component.class_name, component.config, component.weights, list));
+    parts[component.name] = part;
+  }
+  for (const auto& [name, entry] : index.items()) {
+    const bool named = entry.is_array() && entry.size() == 2 && entry[1].is_string();
+    const bool held = std::ranges::any_of(model.files, [&, start = name + "/"](const auto& one) { return one.first.rfind(start, 0) == 0; });
+    if (named && held && !parts.contains(name)) parts[name] = {{"class", entry[1]}};
   }
   out["parts"] = parts;
-  const auto unet = UNetConfig::from_json(model.component_config("unet"));
-  const auto vae = VaeConfig::from_json(model.component_config("vae"));
-  if (unet.sample_size) out["resolution"] = *unet.sample_size * vae.factor();
-  const auto scheduler = model.scheduler_config();
-  out["prediction_type"] = scheduler.value("prediction_type", "epsilon");
+  const Json unet = file("unet/config.json"), transformer = file("transformer/config.json"), vae = file("vae/config.json");
+  const Json& denoiser = unet.empty() ? transformer : unet;
+  if (denoiser.value("sample_size", Json()).is_number_integer() && vae.value("block_out_channels", Json()).is_array())
+    out["resolution"] = denoiser["sample_size"].get<int64_t>() << (vae["block_out_channels"].size() - 1);
+  if (!scheduler.empty() && model.family != "sd3") out["prediction_type"] = scheduler.value("prediction_type", Json("epsilon"));
+  if (model.single) {
+    Json metadata = Json::object();
+    for (const auto& [key, value] : model.single->file().metadata())
+      if (key != kKeptFiles) metadata[key] = value;
+    out["metadata"] = metadata;
+    if (const auto unknown = model.single->unknown(); !unknown.empty()) out["unknown"] = first_five(unknown);
+  }
+  out["missing"] = missing_parts(model);
   return out;
 }
 
@@ -101,6 +140,7 @@ Json file_summary(const std::string& path, bool list) {
   const SafetensorsReader reader(path);
   const auto format = reader.metadata().find("format");
   if (format != reader.metadata().end() && format->second == "sara-adapter") return adapter_summary(path, list);
+  if (is_single_file(reader)) return model_summary(path, list);
   std::vector<const TensorInfo*> tensors;
   for (const auto& info : reader.tensors()) tensors.push_back(&info);
   Json out{{"kind", "weights"}};
@@ -113,9 +153,14 @@ Json summary(const std::string& path, bool list) {
   if (!fs::exists(path)) throw BadFile(path, "no such file or folder");
   if (!fs::is_directory(path)) return file_summary(path, list);
   if (fs::exists(fs::path(path) / "model_index.json") || !fs::exists(fs::path(path) / "config.json")) return model_summary(path, list);
-  const auto config = read_json((fs::path(path) / "config.json").string());
-  Json out{{"kind", "component"}, {"class", config.value("_class_name", Json())}};
-  out.update(component_summary(path, list));
+  const auto config_path = (fs::path(path) / "config.json").string();
+  const auto config = read_json(config_path);
+  if (!config.is_object()) throw BadFile(config_path, "is not a JSON object");
+  Json name = config.value("_class_name", Json());
+  if (name == "MotionAdapter") return model_summary(path, list);
+  if (const Json list_of = config.value("architectures", Json()); name.is_null() && list_of.is_array() && !list_of.empty()) name = list_of[0];
+  Json out{{"kind", "component"}, {"class", name}};
+  out.update(component_summary(name.is_string() ? name.get<std::string>() : "", config, WeightFiles(path), list));
   return out;
 }
 

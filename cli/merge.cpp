@@ -27,8 +27,8 @@ struct MergeOptions {
 
   template <class V>
   void visit(V&& v) {
-    v("output", output, "Folder for the merged model or PEFT adapter; a .safetensors file with --as adapter or lycoris");
-    v("as", as, "What is written: a whole model folder, one adapter that holds the weighted sum, LyCORIS full differences, or PEFT's SHiRA (linear layers alone)",
+    v("output", output, "Folder for the merged model or PEFT adapter; a .safetensors file for a merged single file, or with --as adapter or lycoris");
+    v("as", as, "What is written: a whole model, one adapter that holds the weighted sum, LyCORIS full differences, or PEFT's SHiRA (linear layers alone)",
       one_of({"model", "adapter", "lycoris", "peft"}));
     v("adapter_dtype", adapter_dtype, "Type of the differences with --as adapter, lycoris or peft (default fp32)", one_of({"fp32", "bf16", "fp16"}));
     v("overwrite", overwrite, "Replace what the output holds");
@@ -43,9 +43,10 @@ struct MergeVerb {
 };
 
 Json merged_model(const MergeVerb& verb, const std::vector<ScaledAdapter>& adapters) {
-  const ModelFolder model(model_path(verb.model));
-  const auto report = write_merged_folder(model, adapters, verb.options.output, verb.options.overwrite, verb.adapters.force);
-  for (const auto& name : report.left_out) log_warning(name + ": another copy of weights that changed; it was not merged and is left out");
+  const ModelFolder model = open_model(verb.model);
+  if (fs::path(verb.options.output).extension() == ".safetensors") require_adapter_output(verb.options.output, verb.options.overwrite);
+  const auto report = write_merged_model(model, adapters, verb.options.output, verb.options.overwrite, verb.adapters.force);
+  for (const auto& name : report.left_out) log_warning(name + ": not merged and left out (another copy of changed weights, or a part without a place in this layout)");
   return {{"output", verb.options.output}, {"changed_weights", report.changed_weights}, {"changed_tensors", report.changed_tensors}};
 }
 
@@ -71,25 +72,27 @@ Json merged_adapter(const MergeVerb& verb, const std::vector<ScaledAdapter>& ada
 Json lycoris_file(const MergeVerb& verb, const std::vector<ScaledAdapter>& adapters) {
   const auto& output = verb.options.output;
   require_adapter_output(output, verb.options.overwrite);
-  const ModelFolder model(model_path(verb.model));
+  const ModelFolder model = open_model(verb.model);
   const auto tensors = lycoris_tensors(model, adapters, difference_dtype(verb), verb.adapters.force);
   save_tensors(output, tensors, lycoris_metadata(model));
   return {{"output", output}, {"tensors", tensors.size()}, {"bytes", fs::file_size(output)}};
 }
 
 Json shira_folder(const MergeVerb& verb, const std::vector<ScaledAdapter>& adapters) {
-  const ModelFolder model(model_path(verb.model));
+  const ModelFolder model = open_model(verb.model);
   const auto report = write_shira_folder(model, adapters, verb.options.output, verb.options.overwrite, difference_dtype(verb), verb.adapters.force);
   return {{"output", verb.options.output}, {"layers", report.layers}, {"r", report.rank}, {"values", report.values}};
 }
 
 void run_merge(const MergeVerb& verb) {
+  const auto& model = verb.model;
+  if (verb.options.as == "adapter" && (model.tokenizer || model.prediction_type))
+    throw InvalidArgument("--tokenizer, --prediction-type: have no effect with --as adapter. Fix: leave them out");
   if (verb.adapters.adapter.empty()) throw InvalidArgument("--adapter: missing. Fix: add --adapter FILE[:SCALE]");
   if (verb.options.output.empty()) throw InvalidArgument("--output: missing. Fix: add --output FOLDER");
   const auto& as = verb.options.as;
-  const bool as_folder = as == "model" || as == "peft";
-  if (as_folder && fs::path(verb.options.output).extension() == ".safetensors") {
-    throw InvalidArgument(message("--output: with --as ", as, " it is a folder. Fix: give a folder, or add --as adapter to write one adapter file"));
+  if (as == "peft" && fs::path(verb.options.output).extension() == ".safetensors") {
+    throw InvalidArgument("--output: with --as peft it is a folder. Fix: give a folder, or add --as adapter to write one adapter file");
   }
   if (as == "model" && verb.options.adapter_dtype) {
     throw InvalidArgument("--adapter-dtype: has no effect with --as model, whose tensors keep their types. Fix: leave it out");

@@ -19,4 +19,12 @@ std::string model_path(const ModelOptions& options) {
   return path.string();
 }
 
+ModelReading model_reading(const ModelOptions& options) { return {options.tokenizer, options.prediction_type}; }
+
+ModelFolder open_model(const ModelOptions& options) {
+  ModelFolder model(model_path(options), model_reading(options));
+  if (options.allow_nonfinite) model.allow_nonfinite();
+  return model;
+}
+
 }  // namespace sara::cli

@@ -34,7 +34,8 @@ void run_train(TrainVerb& verb, const Command& command) {
   auto& request = verb.request;
   request.model = model_path(verb.model);
   request.allow_nonfinite = verb.model.allow_nonfinite;
-  if (left_at_default(command, "resolution")) request.transforms.resolution = ModelFolder(request.model).resolution();
+  request.reading = model_reading(verb.model);
+  if (left_at_default(command, "resolution")) request.transforms.resolution = open_model(verb.model).resolution();
   request.config = command.resolved();
   request.config_toml = toml_text(request.config);
   request.config["sara_version"] = version();

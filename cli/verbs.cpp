@@ -9,6 +9,7 @@ std::vector<Command> all_commands() {
       generate_command(),
       merge_command(),
       extract_command(),
+      convert_command(),
       inspect_command(),
       verify_command(),
       pretrain_command(),

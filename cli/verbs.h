@@ -14,6 +14,7 @@ Command bench_command();
 Command generate_command();
 Command merge_command();
 Command extract_command();
+Command convert_command();
 Command inspect_command();
 Command verify_command();
 Command config_command();

@@ -9,6 +9,7 @@
 #include "sara/tokenizers/clip.h"
 #include "sara/weights/adapter_base.h"
 #include "sara/weights/model_tensors.h"
+#include "sara/weights/pipeline_files.h"
 #include "sara/weights/precision.h"
 #include "sara/weights/tensor_file.h"
 
@@ -24,7 +25,7 @@ struct VerifyVerb {
     bool json = false;
     template <class V>
     void visit(V&& v) {
-      v("model", model, "Model folder an adapter must have been made for: its family, tensors and base hashes are compared");
+      v("model", model, "Model an adapter must have been made for: its family, tensors and base hashes are compared");
       v("json", json, "Print one JSON object");
     }
   } options;
@@ -58,9 +59,40 @@ Checks verify_adapter(const std::string& path, const std::optional<std::string>&
   return checks;
 }
 
+// Whether a model is of a family whose networks are not in this library.
+bool is_foreign(const std::string& path) {
+  if (!fs::is_directory(path)) {
+    const std::string family = detected_layout(SafetensorsReader(path)).family;
+    return family != "sd1" && family != "sd2";
+  }
+  const auto index = fs::path(path) / "model_index.json";
+  if (!fs::exists(index)) return fs::exists(fs::path(path) / "config.json");
+  const Json json = read_json(index.string());
+  const Json pipeline = json.is_object() ? json.value("_class_name", Json()) : Json();
+  return pipeline == "StableDiffusionXLPipeline" || pipeline == "StableDiffusion3Pipeline";
+}
+
+// Such a model: names and numbers alone.
+Checks verify_foreign(const PipelineFiles& model) {
+  require_complete(model);
+  Checks checks;
+  for (const auto& component : model.components) {
+    for (const auto& entry : component.weights.entries()) {
+      const torch::Tensor tensor = read_tensor(entry);
+      if (tensor.is_floating_point() && !tensor.to(torch::kFloat).isfinite().all().item<bool>())
+        throw BadFile(entry.reader->path(), message("tensor ", escaped(entry.info->name), " holds NaN or Inf values. Fix: use an undamaged file"));
+    }
+    checks.push_back(message(component.name, ": ", component.weights.entries().size(), " tensors, all finite"));
+  }
+  return checks;
+}
+
 Checks verify_model(const std::string& path) {
+  if (is_foreign(path)) return verify_foreign(open_pipeline(path));
   const ModelFolder model(path);
-  Checks checks{"model_index.json: pipeline and components"};
+  Checks checks{model.single_file() ? message("single file: family ", model.family(), ", components") : "model_index.json: pipeline and components"};
+  if (const auto unknown = model.single_file() ? model.single_file()->unknown() : std::vector<std::string>(); !unknown.empty())
+    throw BadFile(path, message(unknown.size(), " tensors belong to no part of a model of family ", model.family(), ": ", first_five(unknown), ". Fix: use an unmixed file"));
   const auto add = [&](const char* component, const torch::nn::Module& module) {
     int64_t weights = 0, tensors = 0;
     for (const auto& parameter : module.parameters()) weights += parameter.numel(), ++tensors;
@@ -69,8 +101,11 @@ Checks verify_model(const std::string& path) {
   add("unet", *model.load_unet(torch::kFloat));
   add("vae", *model.load_vae(torch::kFloat));
   add("text_encoder", *model.load_text_encoder(torch::kFloat));
-  const ClipTokenizer tokenizer(model.tokenizer_path());
-  checks.push_back("tokenizer: vocabulary and merges");
+  if (!model.single_file() || model.single_file()->has_tokenizer()) {
+    const ClipTokenizer tokenizer(model.tokenizer_path());
+    checks.push_back("tokenizer: vocabulary and merges");
+  }
+  if (model.single_file() && !model.single_file()->prediction_type()) return checks;
   SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json");
   checks.push_back("scheduler: config");
   return checks;
@@ -93,7 +128,7 @@ std::pair<std::string, Checks> verified(const VerifyVerb& verb) {
     const SafetensorsReader reader(verb.path);
     const auto format = reader.metadata().find("format");
     if (format != reader.metadata().end() && format->second == "sara-adapter") return {"adapter", verify_adapter(verb.path, verb.options.model)};
-    if (!verb.options.model) return {"weights", verify_weights(reader)};
+    if (!verb.options.model && !is_single_file(reader)) return {"weights", verify_weights(reader)};
   }
   if (verb.options.model) throw InvalidArgument(message("--model: is for adapters, and ", escaped(verb.path), " is none. Fix: leave it out"));
   return {"model", verify_model(verb.path)};
@@ -103,7 +138,7 @@ std::pair<std::string, Checks> verified(const VerifyVerb& verb) {
 
 Command verify_command() {
   auto verb = std::make_shared<VerifyVerb>();
-  Command command("verify", "Check all of an adapter, a model folder or a weight file, and an adapter against its base");
+  Command command("verify", "Check all of an adapter, a model or a weight file, and an adapter against its base");
   command.example("sara verify run/adapter.safetensors --model stable-diffusion-v1-5")
       .example("sara verify models/mini-sd")
       .positional("PATH", verb->path, "adapter, model folder or .safetensors file")

@@ -32,7 +32,7 @@ void check(const TensorSource& tensor, const std::string& path) {
   if (tensor.name == "__metadata__") refuse("has the name that the format keeps for metadata");
   const std::optional<uint64_t> bytes = tensor_bytes(tensor.dtype, tensor.shape);
   if (!bytes) refuse("has an impossible shape (negative, past 2^48 elements, or no whole number of bytes)");
-  SARA_CHECK(tensor.data != nullptr || *bytes == 0, "no data for tensor ", tensor.name);
+  SARA_CHECK(tensor.data != nullptr || tensor.fill || *bytes == 0, "no data for tensor ", tensor.name);
 }
 
 std::string header_text(const std::vector<TensorSource>& tensors, const std::map<std::string, std::string>& metadata,
@@ -88,7 +88,15 @@ void write_safetensors(const std::string& path, std::vector<TensorSource> tensor
   AtomicFile file(path);
   file.write(length.data(), length.size());
   file.write(header.data(), header.size());
-  for (const TensorSource& tensor : tensors) file.write(tensor.data, *tensor_bytes(tensor.dtype, tensor.shape));
+  std::vector<char> room;
+  for (const TensorSource& tensor : tensors) {
+    const uint64_t bytes = *tensor_bytes(tensor.dtype, tensor.shape);
+    if (tensor.fill) {
+      room.resize(bytes);
+      tensor.fill(room.data());
+    }
+    file.write(tensor.fill ? room.data() : tensor.data, bytes);
+  }
   file.commit();
 }
 

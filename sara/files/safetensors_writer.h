@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -11,12 +12,14 @@
 namespace sara {
 
 // A tensor to be written. `data` points at its row-major, little-endian elements and stays owned by the caller;
-// it may be null when the tensor has no elements.
+// it may be null when the tensor has no elements, or when `fill` is there: that writes the elements into the room it is
+// given, when their turn comes, so that a file of many tensors needs memory for one.
 struct TensorSource {
   std::string name;
   DType dtype = DType::F32;
   std::vector<int64_t> shape;
   const void* data = nullptr;
+  std::function<void(void*)> fill = {};
 };
 
 // Writes a safetensors file atomically (sara/files/atomic_file.h). Tensors lie by element size, largest first, then by name, so

@@ -138,7 +138,7 @@ Json fine_tune(const FineTuneRequest& request) {
     throw InvalidArgument("sample_every: no effect without prompts. Fix: add --sample-prompt TEXT, or leave it out");
   if (request.run.output.empty()) throw InvalidArgument("output: missing. Fix: add --output FOLDER");
   lr_curve(request.train.lr_scheduler, 1, request.train.steps, request.train.lr_warmup_steps);  // throws where curve and warm-up do not fit
-  ModelFolder model(request.model);
+  ModelFolder model(request.model, request.reading);
   if (request.allow_nonfinite) model.allow_nonfinite();
   ImageFolderReport image_report;
   const auto samples = read_image_folder(request.run.data, request.images, &image_report);

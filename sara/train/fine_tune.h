@@ -12,6 +12,7 @@
 #include "sara/methods/registry.h"
 #include "sara/train/memory_options.h"
 #include "sara/train/train_options.h"
+#include "sara/weights/single_file.h"
 
 namespace sara {
 
@@ -44,7 +45,8 @@ struct RunOptions {
 };
 
 struct FineTuneRequest {
-  std::string model;  // a folder in diffusers' layout
+  std::string model;  // a folder in diffusers' layout, or a single file
+  ModelReading reading;
   bool allow_nonfinite = false;
   RunOptions run;
   TrainOptions train;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/weights/extract.h"
 
-#include <filesystem>
 #include <set>
 
 #include "sara/base/error.h"
@@ -36,7 +35,7 @@ std::string mismatches(const std::map<std::string, WeightFiles::Entry>& base, co
     if (a.shape != b.shape) shapes.push_back(message(key, " (expected ", at::IntArrayRef(a.shape), ", got ", at::IntArrayRef(b.shape), ")"));
     if (a.dtype != b.dtype) types.push_back(message(key, " (expected ", name(a.dtype), ", got ", name(b.dtype), ")"));
   }
-  if (tuned.is_folder())
+  if (tuned.is_model())
     for (const auto& [key, entry] : base)
       if (!tuned.entries().count(key)) missing.push_back(key);
   std::string text;
@@ -51,9 +50,10 @@ std::string mismatches(const std::map<std::string, WeightFiles::Entry>& base, co
 }
 
 void require_equal_rest(const ModelFolder& base, const TunedWeights& tuned) {
-  if (!tuned.is_folder()) return;
+  if (!tuned.is_model()) return;
   const ModelFolder other(tuned.path());
   for (const char* component : {"text_encoder", "vae"}) {
+    if (!base.has(component) || !other.has(component)) continue;  // a single file may hold the denoiser alone
     if (base.component_hash(component) != other.component_hash(component))
       throw BadFile(tuned.path(), message(component, " differs from the base too, and an adapter holds the denoiser alone. Fix: add --force to leave it out"));
   }

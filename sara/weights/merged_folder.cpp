@@ -11,6 +11,7 @@
 #include "sara/files/json.h"
 #include "sara/weights/adapter_base.h"
 #include "sara/weights/applied_adapters.h"
+#include "sara/weights/convert.h"
 #include "sara/weights/model_tensors.h"
 #include "sara/weights/shards.h"
 #include "sara/weights/tensor_file.h"
@@ -20,12 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-using Changes = std::map<std::string, std::map<std::string, torch::Tensor>>;  // component -> tensor -> new weights
-
-bool holds_weights(const fs::path& file) {
-  static const std::set<std::string> kKinds = {".safetensors", ".bin", ".ckpt", ".pt", ".msgpack", ".onnx", ".h5"};
-  return kKinds.count(file.extension().string()) || file.filename().string().find(".index.") != std::string::npos;
-}
+using Changes = ChangedTensors;
 
 void copy_whole(const fs::path& from, const fs::path& to) {
   std::error_code failure;
@@ -56,7 +52,7 @@ bool is_index_of(const fs::path& file, const std::set<fs::path>& chosen) {
 void write_component(const fs::path& from, const fs::path& to, const std::map<std::string, torch::Tensor>& changed, MergeReport& report) {
   const WeightFiles files(from.string());
   std::map<const SafetensorsReader*, bool> readers;  // whether it holds a changed tensor
-  for (const auto& [reader, info] : files.entries()) readers[reader] |= changed.count(info->name) > 0;
+  for (const auto& entry : files.entries()) readers[entry.reader] |= changed.count(entry.info->name) > 0;
   std::set<fs::path> chosen;
   for (const auto& [reader, anew] : readers) {
     const auto name = fs::path(reader->path()).lexically_relative(from);
@@ -118,13 +114,8 @@ void require_apart(const fs::path& model, const fs::path& output) {
   }
 }
 
-}  // namespace
-
-MergeReport write_merged_folder(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters, const std::string& output, bool overwrite,
-                                bool force) {
-  require_apart(model.path(), output);
-  AtomicFolder folder(output, overwrite);
-  require_space(model.path(), folder.temporary());
+// The new weights of all tensors that the adapters touch.
+Changes merged_tensors(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters, bool force, MergeReport& report) {
   const auto tensors = model_tensors(model, keys_of(adapters));
   if (!force) {
     for (const auto& [adapter, scale] : adapters) require_base(adapter, tensors, model.family());
@@ -132,7 +123,6 @@ MergeReport write_merged_folder(const ModelFolder& model, const std::vector<Scal
   AppliedAdapters applied(tensors, model.family());
   for (const auto& [adapter, scale] : adapters) applied.add(adapter, scale, /*force=*/true);  // checked above, in the type of its training
 
-  MergeReport report;
   std::map<std::string, std::vector<torch::Tensor>> masks;
   for (const auto& [adapter, scale] : adapters) {
     for (const auto& [key, tensor] : adapter.tensors) masks[key].push_back(tensor.indices.to(at::kLong));
@@ -141,8 +131,35 @@ MergeReport write_merged_folder(const ModelFolder& model, const std::vector<Scal
   Changes changes;
   for (const auto& [key, tensor] : tensors) changes[split_key(key).first][split_key(key).second] = tensor;
   report.changed_tensors = static_cast<int64_t>(tensors.size());
+  return changes;
+}
+
+}  // namespace
+
+MergeReport write_merged_folder(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters, const std::string& output, bool overwrite,
+                                bool force) {
+  require_apart(model.path(), output);
+  AtomicFolder folder(output, overwrite);
+  require_space(model.path(), folder.temporary());
+  MergeReport report;
+  const Changes changes = merged_tensors(model, adapters, force, report);
   copy_model(model.path(), folder.temporary(), changes, report);
   folder.commit();
+  return report;
+}
+
+MergeReport write_merged_model(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters, const std::string& output, bool overwrite,
+                               bool force) {
+  const bool to_file = fs::path(output).extension() == ".safetensors";
+  if (!to_file && !model.single_file()) return write_merged_folder(model, adapters, output, overwrite, force);
+  require_apart(model.path(), output);
+  MergeReport report;
+  const Changes changes = merged_tensors(model, adapters, force, report);
+  const PipelineFiles files = open_pipeline(model.path(), model.reading());
+  ConvertOptions options;
+  options.overwrite = overwrite;
+  const auto written = to_file ? write_single_file(files, changes, output, options) : write_model_folder(files, changes, output, options);
+  report.left_out = written.left_out;
   return report;
 }
 

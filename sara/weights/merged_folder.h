@@ -22,4 +22,9 @@ struct MergeReport {
 MergeReport write_merged_folder(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters, const std::string& output, bool overwrite,
                                 bool force);
 
+// The same in any layout: one file when `output` ends in .safetensors, else a folder. A single file that becomes a single file keeps every
+// untouched tensor, name and metadata entry.
+MergeReport write_merged_model(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters, const std::string& output, bool overwrite,
+                               bool force);
+
 }  // namespace sara

@@ -2,6 +2,7 @@
 #include "sara/weights/model_folder.h"
 
 #include <filesystem>
+#include <map>
 
 #include "sara/base/error.h"
 #include "sara/base/hash.h"
@@ -28,10 +29,17 @@ Json read_object(const std::string& path) {
 
 }  // namespace
 
-ModelFolder::ModelFolder(std::string path) : path_(std::move(path)) {
+ModelFolder::ModelFolder(std::string path, ModelReading reading) : path_(std::move(path)), reading_(std::move(reading)) {
   std::error_code failure;  // a name that cannot be looked up is no model
-  if (!fs::exists(path_, failure)) throw BadFile(path_, "no such model. Fix: give a folder in diffusers' layout (with model_index.json)");
-  if (!fs::is_directory(path_, failure)) throw BadFile(path_, "is not a folder (expected a folder in diffusers' layout, with model_index.json)");
+  if (!fs::exists(path_, failure)) throw BadFile(path_, "no such model. Fix: give a folder in diffusers' layout (with model_index.json) or a single .safetensors file");
+  if (!fs::is_directory(path_, failure)) {
+    file_ = std::make_shared<SingleFile>(path_, reading_);
+    index_ = file_->index();
+    if (index_.value("_class_name", Json()) != "StableDiffusionPipeline")
+      throw BadFile(path_, message("unsupported pipeline (expected Stable Diffusion 1.x or 2.x, got family ", file_->layout().family, ")"));
+    return;
+  }
+  if (reading_.tokenizer) throw InvalidArgument("tokenizer: no effect with a model folder, which has its own. Fix: leave it out");
   const auto index_path = (fs::path(path_) / "model_index.json").string();
   if (!fs::exists(index_path, failure)) throw BadFile(path_, "no model_index.json here (expected a folder in diffusers' layout)");
   index_ = read_object(index_path);
@@ -52,6 +60,7 @@ ModelFolder::ModelFolder(std::string path) : path_(std::move(path)) {
 
 std::string ModelFolder::name() const {
   const auto whole = fs::absolute(path_).lexically_normal();  // "models/tiny/" and "." have names too
+  if (file_) return whole.stem().string();
   return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
 }
 
@@ -61,7 +70,7 @@ Config ModelFolder::read_config(const std::string& name) const {
   try {
     return Config::from_json(json);
   } catch (const InvalidArgument& error) {
-    throw BadFile((fs::path(path_) / name / "config.json").string(), error.what());
+    throw BadFile(component_path(name) + (file_ ? "" : "/config.json"), error.what());
   }
 }
 
@@ -69,7 +78,10 @@ template UNetConfig ModelFolder::read_config<UNetConfig>(const std::string&) con
 template VaeConfig ModelFolder::read_config<VaeConfig>(const std::string&) const;
 template ClipTextConfig ModelFolder::read_config<ClipTextConfig>(const std::string&) const;
 
-std::string ModelFolder::family() const { return read_config<UNetConfig>("unet").use_linear_projection ? "sd2" : "sd1"; }
+std::string ModelFolder::family() const {
+  if (file_) return file_->layout().family;
+  return read_config<UNetConfig>("unet").use_linear_projection ? "sd2" : "sd1";
+}
 
 int64_t ModelFolder::resolution() const {
   const auto size = read_config<UNetConfig>("unet").sample_size;
@@ -77,20 +89,37 @@ int64_t ModelFolder::resolution() const {
   return *size * read_config<VaeConfig>("vae").factor();
 }
 
-std::string ModelFolder::component_path(const std::string& name) const { return (fs::path(path_) / name).string(); }
+std::string ModelFolder::component_path(const std::string& name) const { return file_ ? path_ + ": " + name : (fs::path(path_) / name).string(); }
+
+bool ModelFolder::has(const std::string& component) const {
+  if (file_) return file_->has(component);
+  std::error_code failure;
+  return index_.contains(component) && fs::is_directory(component_path(component), failure);
+}
+
+WeightFiles ModelFolder::weights(const std::string& component) const {
+  if (file_) return file_->weights(component);
+  return WeightFiles(component_path(component));
+}
 
 Json ModelFolder::component_config(const std::string& name) const {
+  if (file_) return file_->config(name);
   return read_object((fs::path(path_) / name / "config.json").string());
 }
 
 std::string ModelFolder::component_hash(const std::string& name) const {
   Hasher hasher;
-  const WeightFiles files(component_path(name));
+  const WeightFiles files = weights(name);
+  std::map<std::string, WeightFiles::Entry> sorted;
+  for (const auto& entry : files.entries()) {
+    const std::string text = "text_model.", tensor = entry.info->name.rfind(text, 0) == 0 ? entry.info->name.substr(text.size()) : entry.info->name;
+    if (!is_ignored(tensor)) sorted[tensor] = entry;
+  }
   std::vector<char> bytes;
-  for (const auto& [reader, info] : files.entries()) {
-    bytes.resize(info->bytes());
-    reader->read(*info, bytes.data());
-    hasher.update(info->name);
+  for (const auto& [tensor, entry] : sorted) {
+    bytes.resize(entry.info->bytes());
+    entry.read(bytes.data());
+    hasher.update(tensor);
     hasher.update(bytes.data(), bytes.size());
   }
   return hasher.hex();
@@ -99,7 +128,7 @@ std::string ModelFolder::component_hash(const std::string& name) const {
 template <class Model, class Config>
 std::shared_ptr<Model> ModelFolder::load(const std::string& name, c10::ScalarType dtype, c10::Device device) const {
   auto model = std::make_shared<Model>(read_config<Config>(name), torch::TensorOptions().dtype(dtype).device(device));
-  load_weights_(*model, WeightFiles(component_path(name)), allow_nonfinite_);
+  load_weights_(*model, weights(name), allow_nonfinite_);
   model->eval();
   return model;
 }
@@ -116,6 +145,11 @@ std::shared_ptr<ClipTextModel> ModelFolder::load_text_encoder(c10::ScalarType dt
   return load<ClipTextModel, ClipTextConfig>("text_encoder", dtype, device);
 }
 
-Json ModelFolder::scheduler_config() const { return read_object((fs::path(path_) / "scheduler" / "scheduler_config.json").string()); }
+Json ModelFolder::scheduler_config() const {
+  if (file_) return file_->scheduler_config();
+  auto config = read_object((fs::path(path_) / "scheduler" / "scheduler_config.json").string());
+  if (reading_.prediction_type) config["prediction_type"] = *reading_.prediction_type;
+  return config;
+}
 
 }  // namespace sara

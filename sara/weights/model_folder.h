@@ -9,17 +9,19 @@
 #include "sara/models/clip_text.h"
 #include "sara/models/unet.h"
 #include "sara/models/vae.h"
+#include "sara/weights/single_file.h"
 
 namespace sara {
 
-// A pipeline in diffusers' folder layout: model_index.json and one folder a component.
+// A pipeline in diffusers' folder layout (model_index.json and one folder a component), or a single file read as one.
 class ModelFolder {
  public:
-  // Throws BadFile when `path` is no such folder or a component this build needs is absent or of another class.
-  explicit ModelFolder(std::string path);
+  // Throws BadFile when `path` is no such folder or file or a component this build needs is absent or of another class;
+  // InvalidArgument for a tokenizer given to a folder, which has its own.
+  explicit ModelFolder(std::string path, ModelReading reading = {});
 
   const std::string& path() const { return path_; }
-  std::string name() const;  // the folder's own name
+  std::string name() const;  // the folder's own name, the file's without its ending
   const Json& index() const { return index_; }
   // "sd1" (convolution projections) or "sd2" (linear projections).
   std::string family() const;
@@ -27,9 +29,13 @@ class ModelFolder {
   // Side in pixels the model was made for: the UNet's sample_size times the autoencoder's factor.
   int64_t resolution() const;
 
-  std::string component_path(const std::string& name) const;
+  const ModelReading& reading() const { return reading_; }
+  const SingleFile* single_file() const { return file_.get(); }  // nullptr: a folder
+  bool has(const std::string& component) const;                  // whether it holds this component
+  WeightFiles weights(const std::string& component) const;
+  std::string component_path(const std::string& name) const;     // for a single file a name for messages only
   Json component_config(const std::string& name) const;  // throws BadFile when it is absent or no object
-  // XXH3-128 over names and bytes of a component's weights: tells cached latents and embeddings of other weights apart.
+  // XXH3-128 over names and bytes of a component's weights, the same in every layout: tells cached latents and embeddings of other weights apart.
   std::string component_hash(const std::string& name) const;
 
   void allow_nonfinite() { allow_nonfinite_ = true; }
@@ -40,13 +46,15 @@ class ModelFolder {
   // A component's config as its struct; what from_json refuses becomes BadFile naming config.json.
   template <class Config>
   Config read_config(const std::string& name) const;
-  std::string tokenizer_path() const { return component_path("tokenizer"); }
+  std::string tokenizer_path() const { return file_ ? file_->tokenizer_path() : component_path("tokenizer"); }
 
  private:
   template <class Model, class Config>
   std::shared_ptr<Model> load(const std::string& name, c10::ScalarType dtype, c10::Device device) const;
 
   std::string path_;
+  ModelReading reading_;
+  std::shared_ptr<const SingleFile> file_;
   Json index_;
   bool allow_nonfinite_ = false;
 };

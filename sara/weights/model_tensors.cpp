@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/weights/model_tensors.h"
 
-#include <filesystem>
 #include <map>
 
 #include "sara/weights/shards.h"
@@ -26,10 +25,10 @@ NamedTensors model_tensors(const ModelFolder& model, const std::set<std::string>
   for (const auto& key : keys) wanted[split_key(key).first].insert(split_key(key).second);
   NamedTensors tensors;
   for (const auto& [component, names] : wanted) {
-    if (!model.index().contains(component) || !std::filesystem::is_directory(model.component_path(component))) continue;
-    const WeightFiles files(model.component_path(component));
-    for (const auto& [reader, info] : files.entries())
-      if (names.count(info->name)) tensors.emplace_back(component + "." + info->name, read_tensor(*reader, *info));
+    if (!model.has(component)) continue;
+    const WeightFiles files = model.weights(component);
+    for (const auto& entry : files.entries())
+      if (names.count(entry.info->name)) tensors.emplace_back(component + "." + entry.info->name, read_tensor(entry));
   }
   return tensors;
 }

@@ -2,6 +2,7 @@
 #include "sara/weights/shards.h"
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -9,6 +10,7 @@
 #include "sara/base/error.h"
 #include "sara/base/log.h"
 #include "sara/files/json.h"
+#include "sara/weights/precision.h"
 
 namespace sara {
 namespace {
@@ -48,7 +50,98 @@ void check_link(const std::string& path, const fs::path& component_folder) {
   throw BadFile(path, message("a symbolic link that leaves the model folder, to ", target.string()));
 }
 
+// The part of the file's tensor as the model has it: its bytes, and its shape without the change.
+TensorInfo part_of(const WeightFiles::Piece& piece, const std::string& path) {
+  TensorInfo info = *piece.stored;
+  info.name = piece.name;
+  auto& shape = info.shape;
+  const auto refuse = [&](const std::string& expected) {
+    throw BadFile(path, message("tensor ", piece.stored->name, " has a shape that does not fit its place (expected ", expected, ", got ",
+                                at::IntArrayRef(piece.stored->shape), "). Fix: use an undamaged file of this family"));
+  };
+  if (piece.change == Change::identity) {
+    if (shape.size() != 2) refuse("a matrix");
+    shape[0] = shape[1];
+    info.begin = 0;
+    info.end = *tensor_bytes(info.dtype, shape);
+  }
+  if (piece.parts > 1) {
+    if (shape.empty() || shape[0] % piece.parts != 0) refuse(message(piece.parts, " equal blocks of rows"));
+    shape[0] /= piece.parts;
+    const uint64_t bytes = info.bytes() / static_cast<uint64_t>(piece.parts);
+    info.begin += bytes * static_cast<uint64_t>(piece.part);
+    info.end = info.begin + bytes;
+  }
+  if (piece.change == Change::pointwise && shape.size() == 4) {
+    if (shape[2] != 1 || shape[3] != 1) refuse("a 1x1 convolution");
+    shape.resize(2);
+  }
+  if (piece.change == Change::transposed) {
+    if (shape.size() != 2) refuse("a matrix");
+    std::swap(shape[0], shape[1]);
+  }
+  if (piece.change == Change::swapped_halves && (shape.empty() || shape[0] % 2 != 0)) refuse("two halves of rows");
+  return info;
+}
+
+// [rows, columns] elements of `bytes` bytes each to [columns, rows].
+void transpose(const char* from, char* to, int64_t rows, int64_t columns, size_t bytes) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < columns; ++c) std::copy_n(from + (r * columns + c) * bytes, bytes, to + (c * rows + r) * bytes);
+}
+
+void fill_unit_matrix(const TensorInfo& info, char* out) {
+  const uint32_t one = info.dtype == DType::F16 ? 0x3c00 : info.dtype == DType::BF16 ? 0x3f80 : 0x3f800000;  // little-endian
+  const size_t bytes = bits(info.dtype) / 8;
+  SARA_CHECK(info.dtype == DType::F32 || bytes == 2, "a unit matrix of ", name(info.dtype));
+  std::fill_n(out, info.bytes(), '\0');
+  for (int64_t i = 0; i < info.shape[0]; ++i) std::memcpy(out + (i * info.shape[1] + i) * bytes, &one, bytes);
+}
+
 }  // namespace
+
+WeightFiles::WeightFiles(std::shared_ptr<const SafetensorsReader> file, std::string shown, const std::vector<Piece>& pieces)
+    : folder_(std::move(shown)), readers_{std::move(file)} {
+  for (const Piece& piece : pieces) {
+    infos_.push_back(std::make_shared<const TensorInfo>(part_of(piece, readers_.front()->path())));
+    entries_.push_back({readers_.front().get(), infos_.back().get(), piece.change});
+  }
+}
+
+void WeightFiles::Entry::read(void* out) const {
+  auto* bytes = static_cast<char*>(out);
+  if (change == Change::swapped_halves) {
+    TensorInfo half = *info;
+    half.begin = info->begin + info->bytes() / 2;
+    reader->read(half, bytes);
+    half.begin = info->begin;
+    half.end = info->begin + info->bytes() / 2;
+    reader->read(half, bytes + info->bytes() / 2);
+  } else if (change == Change::identity) {
+    fill_unit_matrix(*info, bytes);
+  } else if (change == Change::transposed) {
+    std::vector<char> stored(info->bytes());
+    reader->read(*info, stored.data());
+    transpose(stored.data(), bytes, info->shape[1], info->shape[0], bits(info->dtype) / 8);
+  } else {
+    reader->read(*info, bytes);
+  }
+}
+
+bool holds_weights(const std::string& file_name) {
+  static const std::set<std::string> kKinds = {".safetensors", ".bin", ".ckpt", ".pt", ".msgpack", ".onnx", ".h5"};
+  const fs::path file(file_name);
+  return kKinds.count(file.extension().string()) || file.filename().string().find(".index.") != std::string::npos;
+}
+
+torch::Tensor read_tensor(const WeightFiles::Entry& entry) {
+  const auto dtype = torch_dtype(entry.info->dtype);
+  if (!dtype)
+    throw BadFile(entry.reader->path(), message("tensor ", entry.info->name, " has element type ", name(entry.info->dtype), ", which cannot be loaded"));
+  auto tensor = torch::empty(entry.info->shape, *dtype);
+  entry.read(tensor.data_ptr());
+  return tensor;
+}
 
 WeightFiles::WeightFiles(const std::string& component_folder) : folder_(component_folder) {
   const fs::path folder(component_folder);
@@ -59,7 +152,7 @@ WeightFiles::WeightFiles(const std::string& component_folder) : folder_(componen
       const auto single = folder / (std::string(stem) + variant + ".safetensors");
       if (fs::exists(fs::symlink_status(single))) {
         check_link(single, folder);
-        readers_.push_back(std::make_unique<SafetensorsReader>(single));
+        readers_.push_back(std::make_shared<SafetensorsReader>(single));
         for (const auto& info : readers_.back()->tensors()) entries_.push_back({readers_.back().get(), &info});
         return;
       }
@@ -99,7 +192,7 @@ void WeightFiles::open_shards(const std::string& index_path) {
     const auto path = (fs::path(folder_) / shard).string();
     if (!fs::exists(fs::symlink_status(path))) throw BadFile(index_path, message("shard ", shard, " is missing. Fix: download it again"));
     check_link(path, folder_);
-    readers_.push_back(std::make_unique<SafetensorsReader>(path));
+    readers_.push_back(std::make_shared<SafetensorsReader>(path));
     for (const auto& info : readers_.back()->tensors()) {
       if (!seen.insert(info.name).second) throw BadFile(path, message("tensor ", info.name, " is in two shards"));
       if (!tensors.count(info.name)) throw BadFile(path, message("tensor ", info.name, " is not named by the index for this shard"));

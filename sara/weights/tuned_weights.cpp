@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/weights/tuned_weights.h"
 
-#include <filesystem>
-
 #include "sara/base/error.h"
 #include "sara/weights/model_folder.h"
 
 namespace sara {
 
 TunedWeights::TunedWeights(std::string path) : path_(std::move(path)) {
-  std::error_code failure;
-  if (std::filesystem::is_directory(path_, failure)) {
-    files_ = std::make_unique<WeightFiles>(ModelFolder(path_).component_path("unet"));
+  if (is_model_path(path_)) {
+    files_ = std::make_unique<WeightFiles>(ModelFolder(path_).weights("unet"));
     for (const auto& entry : files_->entries()) entries_["unet." + entry.info->name] = entry;
     return;
   }
@@ -24,7 +21,7 @@ TunedWeights::TunedWeights(std::string path) : path_(std::move(path)) {
 torch::Tensor TunedWeights::tensor(const std::string& key) const {
   const auto found = entries_.find(key);
   if (found == entries_.end()) throw BadFile(path_, message("has no tensor ", escaped(key), ". Fix: use a model tuned from this base"));
-  return read_tensor(*found->second.reader, *found->second.info);
+  return read_tensor(found->second);
 }
 
 }  // namespace sara

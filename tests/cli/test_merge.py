@@ -183,7 +183,7 @@ def test_a_merge_that_fails_leaves_nothing(refused, own_model, adapter, tmp_path
     [
         (["--output", "x"], 2, ["--adapter", "missing"]),
         (["--adapter", "{adapter}"], 2, ["--output", "missing"]),
-        (["--adapter", "{adapter}", "--output", "{tmp}/m.safetensors"], 2, ["--as adapter"]),
+        (["--adapter", "{adapter}", "--as", "peft", "--output", "{tmp}/m.safetensors"], 2, ["--as adapter"]),
         (["--adapter", "{adapter}", "--output", "{model}/inside"], 2, ["model's folder"]),
         (["--adapter", "{tmp}/no.safetensors", "--output", "{tmp}/m"], 4, ["no.safetensors"]),
         (["--adapter", "{adapter}:x", "--output", "{tmp}/m"], 2, ["scale"]),

@@ -68,7 +68,7 @@ TEST_F(Model, IsAFolderWithAnIndex) {
   };
   EXPECT_NE(refusal(root.path("none")).find("no such model"), std::string::npos);
   EXPECT_NE(refusal(root.path(std::string(300, 'x'))).find("no such model"), std::string::npos);
-  EXPECT_NE(refusal(root.text("file", "")).find("is not a folder"), std::string::npos);
+  EXPECT_NE(refusal(root.text("file", "")).find("is no safetensors file"), std::string::npos);
   EXPECT_NE(refusal(root.path("m/unet")).find("no model_index.json"), std::string::npos);
 }
 

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/weights/weight_mismatch.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "sara/base/error.h"
+#include "sara/base/options.h"
+#include "sara/models/clip_text.h"
+#include "sara/models/unet.h"
+#include "sara/models/vae.h"
+#include "sara/weights/precision.h"
+
+namespace sara {
+namespace {
+
+// Equal shapes, or a linear weight stored as a 1x1 convolution.
+bool fits(const std::vector<int64_t>& stored, at::IntArrayRef wanted) {
+  if (at::IntArrayRef(stored) == wanted) return true;
+  return stored.size() == 4 && wanted.size() == 2 && stored[0] == wanted[0] && stored[1] == wanted[1] && stored[2] == 1 && stored[3] == 1;
+}
+
+template <class Network, class Config>
+std::shared_ptr<torch::nn::Module> without_memory(const Json& config) {
+  return std::make_shared<Network>(Config::from_json(config), torch::TensorOptions().device(torch::kMeta));
+}
+
+}  // namespace
+
+std::string parameter_of(const std::string& stored, const torch::OrderedDict<std::string, torch::Tensor>& parameters) {
+  if (parameters.contains(stored)) return stored;
+  if (stored.ends_with("position_ids")) return "";
+  const std::string prefix = "text_model.";
+  if (parameters.contains(prefix + stored)) return prefix + stored;
+  if (stored.rfind(prefix, 0) == 0 && parameters.contains(stored.substr(prefix.size()))) return stored.substr(prefix.size());
+  static const std::pair<const char*, const char*> kEarlyVae[] = {
+      {".query.", ".to_q."}, {".key.", ".to_k."}, {".value.", ".to_v."}, {".proj_attn.", ".to_out.0."}};
+  for (const auto& [early, current] : kEarlyVae) {
+    const auto place = stored.find(early);
+    if (place == std::string::npos) continue;
+    const auto name = stored.substr(0, place) + current + stored.substr(place + std::string(early).size());
+    if (parameters.contains(name)) return name;
+  }
+  return stored;
+}
+
+WeightMismatch weight_mismatch(const torch::nn::Module& module, const WeightFiles& files) {
+  const auto parameters = module.named_parameters();
+  WeightMismatch out;
+  std::set<std::string> seen;
+  for (const auto& [reader, info, change] : files.entries()) {
+    const auto name = parameter_of(info->name, parameters);
+    if (name.empty()) continue;
+    const auto* parameter = parameters.find(name);
+    if (!parameter) {
+      out.unknown.push_back(escaped(info->name));
+      continue;
+    }
+    if (!seen.insert(name).second) throw BadFile(reader->path(), message("tensor ", name, " appears twice"));
+    const auto dtype = torch_dtype(info->dtype);
+    if (!fits(info->shape, parameter->sizes())) {
+      out.misshapen.push_back(message(info->name, " (expected ", parameter->sizes(), ", got ", at::IntArrayRef(info->shape), ")"));
+    } else if (!dtype || !c10::isFloatingType(*dtype)) {
+      out.mistyped.push_back(message(info->name, " (expected a floating-point type, got ", sara::name(info->dtype), ")"));
+    }
+  }
+  std::vector<std::string> known;
+  for (const auto& item : parameters) {
+    known.push_back(item.key());
+    if (!seen.count(item.key())) out.missing.push_back(item.key());
+  }
+  std::ranges::sort(out.missing);
+  for (size_t i = 0; i < std::min<size_t>(out.unknown.size(), 5); ++i) {  // as many as are shown
+    if (const auto near = nearest_name(out.unknown[i], known)) out.unknown[i] += message(" (nearest: ", *near, ")");
+  }
+  return out;
+}
+
+std::string WeightMismatch::text() const {
+  std::string text;
+  const auto add = [&](const char* what, const std::vector<std::string>& names) {
+    if (!names.empty()) text += message(text.empty() ? "" : "; ", names.size(), " ", what, ": ", first_five(names));
+  };
+  add("missing", missing);
+  add("unknown", unknown);
+  add("wrongly shaped", misshapen);
+  add("wrongly typed", mistyped);
+  return text;
+}
+
+std::shared_ptr<torch::nn::Module> empty_network(const std::string& class_name, const Json& config) {
+  const bool text_time = !config.value("addition_embed_type", Json()).is_null();  // SDXL
+  if (class_name == "UNet2DConditionModel" && !text_time) return without_memory<UNet2DConditionModel, UNetConfig>(config);
+  if (class_name == "AutoencoderKL") return without_memory<AutoencoderKL, VaeConfig>(config);
+  if (class_name == "CLIPTextModel") return without_memory<ClipTextModel, ClipTextConfig>(config);
+  return nullptr;
+}
+
+}  // namespace sara
