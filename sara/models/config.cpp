@@ -19,6 +19,21 @@ UNetConfig sd20() {
   return config;
 }
 
+UNetConfig sdxl() {
+  UNetConfig config;
+  config.sample_size = 128;
+  config.block_out_channels = {320, 640, 1280};
+  config.down_block_types = {"DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"};
+  config.up_block_types = {"CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"};
+  config.layers_per_block = {2, 2, 2};
+  config.transformer_layers_per_block = {1, 2, 10};
+  config.heads = {5, 10, 20};
+  config.cross_attention_dim = 2048;
+  config.use_linear_projection = true;
+  config.text_time = TextTimeConfig{.time_channels = 256, .in_channels = 2816};
+  return config;
+}
+
 VaeConfig sd_vae() {
   VaeConfig config;
   config.block_out_channels = {128, 256, 512, 512};
