@@ -50,6 +50,28 @@ ClipTextConfig clip_l() {
   return config;
 }
 
+VaeConfig sd3_vae() {
+  auto config = sd_vae();
+  config.sample_size = 1024;
+  config.latent_channels = 16;
+  config.scaling_factor = 1.5305;
+  config.shift_factor = 0.0609;
+  config.use_quant_conv = config.use_post_quant_conv = false;
+  return config;
+}
+
+ClipTextConfig open_clip_g() {
+  ClipTextConfig config;
+  config.hidden_size = 1280;
+  config.intermediate_size = 5120;
+  config.num_hidden_layers = 32;
+  config.num_attention_heads = 20;
+  config.hidden_act = Activation::gelu;
+  config.with_projection = true;
+  config.projection_dim = 1280;
+  return config;
+}
+
 ClipTextConfig open_clip_h() {
   ClipTextConfig config;
   config.hidden_size = 1024;
