@@ -63,13 +63,11 @@ Json model_summary(const std::string& path, bool list) {
   for (const auto& [name, entry] : model.index().items()) {
     if (!entry.is_array() || entry.size() != 2 || !entry[1].is_string()) continue;
     Json part{{"class", entry[1]}};
-    if (name == "unet" || name == "vae" || name == "text_encoder") part.update(component_summary(model.component_path(name), list));
+    if (name == model.denoiser_name() || name == "vae" || name.starts_with("text_encoder")) part.update(component_summary(model.component_path(name), list));
     parts[name] = part;
   }
   out["parts"] = parts;
-  const auto unet = UNetConfig::from_json(model.component_config("unet"));
-  const auto vae = VaeConfig::from_json(model.component_config("vae"));
-  if (unet.sample_size) out["resolution"] = *unet.sample_size * vae.factor();
+  if (!model.component_config(model.denoiser_name()).value("sample_size", Json()).is_null()) out["resolution"] = model.resolution();
   const auto scheduler = model.scheduler_config();
   out["prediction_type"] = scheduler.value("prediction_type", "epsilon");
   return out;

@@ -61,16 +61,19 @@ Checks verify_adapter(const std::string& path, const std::optional<std::string>&
 Checks verify_model(const std::string& path) {
   const ModelFolder model(path);
   Checks checks{"model_index.json: pipeline and components"};
-  const auto add = [&](const char* component, const torch::nn::Module& module) {
+  const auto add = [&](const std::string& component, const torch::nn::Module& module) {
     int64_t weights = 0, tensors = 0;
     for (const auto& parameter : module.parameters()) weights += parameter.numel(), ++tensors;
     checks.push_back(message(component, ": config, ", tensors, " tensors by name, shape and type, ", weights, " weights, all finite"));
   };
-  add("unet", *model.load_unet(torch::kFloat));
+  add(model.denoiser_name(), *model.load_denoiser(torch::kFloat));
   add("vae", *model.load_vae(torch::kFloat));
-  add("text_encoder", *model.load_text_encoder(torch::kFloat));
-  const ClipTokenizer tokenizer(model.tokenizer_path());
-  checks.push_back("tokenizer: vocabulary and merges");
+  for (const auto& name : model.text_encoder_names()) add(name, *model.load_clip_text(name, torch::kFloat));
+  for (const auto& [name, entry] : model.index().items()) {
+    if (!name.starts_with("tokenizer")) continue;
+    const ClipTokenizer tokenizer(model.component_path(name));
+    checks.push_back(name + ": vocabulary and merges");
+  }
   SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json");
   checks.push_back("scheduler: config");
   return checks;

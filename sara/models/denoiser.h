@@ -14,6 +14,15 @@ struct AddedConditions {
   torch::Tensor time_ids;     // [B, 6] original height and width, crop top and left, target height and width (SDXL)
 };
 
+// What a denoiser is fed.
+struct DenoiserInputs {
+  int64_t latent_channels = 0;
+  std::optional<int64_t> sample_size;  // side of the latents a pipeline makes by default
+  int64_t text_width = 0;              // D of the text
+  int64_t pooled_width = 0;            // P of the pooled text; 0: it takes none
+  bool time_ids = false;
+};
+
 // A network that answers noisy latents: what training and pipelines need to know of every family.
 class Denoiser : public torch::nn::Module {
  public:
@@ -22,9 +31,7 @@ class Denoiser : public torch::nn::Module {
   virtual torch::Tensor forward(const torch::Tensor& sample, const torch::Tensor& timestep, const torch::Tensor& text,
                                 const AddedConditions& added = {}) const = 0;
 
-  virtual int64_t latent_channels() const = 0;
-  // Side of the latents a pipeline makes by default.
-  virtual std::optional<int64_t> sample_size() const = 0;
+  virtual DenoiserInputs inputs() const = 0;
 };
 
 }  // namespace sara

@@ -13,6 +13,8 @@
 namespace sara {
 namespace {
 
+constexpr int64_t kTimeIds = 6;  // original height and width, crop top and left, target height and width
+
 UNetBlockOptions block_options(const UNetConfig& config, size_t level, bool attention) {
   const int64_t channels = config.block_out_channels[level];
   UNetBlockOptions options{.in = channels,
@@ -85,6 +87,17 @@ void UNet2DConditionModel::check_inputs(const torch::Tensor& sample, const torch
     fail("timestep", message("[", sample.size(0), "]"), timestep);
   if (text.dim() != 3 || text.size(0) != sample.size(0) || text.size(2) != config_.cross_attention_dim)
     fail("encoder_hidden_states", message("[", sample.size(0), ", T, ", config_.cross_attention_dim, "]"), text);
+}
+
+DenoiserInputs UNet2DConditionModel::inputs() const {
+  DenoiserInputs inputs{.latent_channels = config_.in_channels,
+                        .sample_size = config_.sample_size,
+                        .text_width = config_.cross_attention_dim};
+  if (config_.text_time) {
+    inputs.pooled_width = config_.text_time->in_channels - kTimeIds * config_.text_time->time_channels;
+    inputs.time_ids = true;
+  }
+  return inputs;
 }
 
 void UNet2DConditionModel::check_added(const AddedConditions& added, int64_t batch) const {

@@ -27,8 +27,7 @@ class UNet2DConditionModel : public Denoiser {
   torch::Tensor forward(const torch::Tensor& sample, const torch::Tensor& timestep,
                         const torch::Tensor& encoder_hidden_states, const AddedConditions& added = {}) const override;
 
-  int64_t latent_channels() const override { return config_.in_channels; }
-  std::optional<int64_t> sample_size() const override { return config_.sample_size; }
+  DenoiserInputs inputs() const override;
 
   const UNetConfig& config() const { return config_; }
 

@@ -11,8 +11,10 @@ namespace sara {
 TunedWeights::TunedWeights(std::string path) : path_(std::move(path)) {
   std::error_code failure;
   if (std::filesystem::is_directory(path_, failure)) {
-    files_ = std::make_unique<WeightFiles>(ModelFolder(path_).component_path("unet"));
-    for (const auto& entry : files_->entries()) entries_["unet." + entry.info->name] = entry;
+    const ModelFolder model(path_);
+    const auto denoiser = model.denoiser_name();
+    files_ = std::make_unique<WeightFiles>(model.component_path(denoiser));
+    for (const auto& entry : files_->entries()) entries_[denoiser + "." + entry.info->name] = entry;
     return;
   }
   file_ = std::make_unique<SafetensorsReader>(path_);

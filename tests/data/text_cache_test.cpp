@@ -27,9 +27,9 @@ class LetterTokenizer : public Tokenizer {
 
 struct CountingTextEncoder {
   int64_t captions = 0;
-  torch::Tensor operator()(const torch::Tensor& ids) {
+  TextConditions operator()(const torch::Tensor& ids) {
     captions += ids.size(0);
-    return torch::stack({ids.to(torch::kFloat32), ids.to(torch::kFloat32) * 2}, 2);
+    return {torch::stack({ids.to(torch::kFloat32), ids.to(torch::kFloat32) * 2}, 2), {}};
   }
 };
 
@@ -43,7 +43,7 @@ TEST(TextCache, EveryDifferentCaptionIsEncodedOnceAndTheEmptyOneIsRowZero) {
   EXPECT_EQ(cache.ids[TextCache::kEmpty].sum().item<int64_t>(), 0);
   EXPECT_EQ(cache.ids[1][0].item<int64_t>(), 'c');
   EXPECT_EQ(encoder.captions, 3);
-  EXPECT_TRUE(torch::equal(cache.hidden, CountingTextEncoder()(cache.ids)));
+  EXPECT_TRUE(torch::equal(cache.hidden, CountingTextEncoder()(cache.ids).text));
   EXPECT_TRUE(cache.cut.empty());
 }
 
