@@ -47,6 +47,20 @@ TEST(TextCache, EveryDifferentCaptionIsEncodedOnceAndTheEmptyOneIsRowZero) {
   EXPECT_TRUE(cache.cut.empty());
 }
 
+TEST(TextCache, KeepsThePooledTextOfEncodersThatGiveOneAlsoOnDisk) {
+  Folder folder;
+  const std::vector<Sample> samples = {{"a", {"cat"}}, {"b", {"dog"}}};
+  const auto encode = [](const torch::Tensor& ids) {
+    const auto states = ids.to(torch::kFloat32).unsqueeze(2);
+    return TextConditions{states, states.sum(1)};
+  };
+  for (const bool reused : {false, true}) {
+    const auto cache = cache_text(samples, LetterTokenizer(), {folder.path("cache"), "t", 2}, encode);
+    EXPECT_EQ(cache.reused, reused);
+    EXPECT_TRUE(cache.pooled.equal(cache.ids.sum(1, true).to(torch::kFloat32)));
+  }
+}
+
 TEST(TextCache, WithoutAnEncoderThereAreOnlyIds) {
   const auto cache = cache_text({{"a", {"cat"}}}, LetterTokenizer(), {"", "t", 2});
   EXPECT_FALSE(cache.hidden.defined());
@@ -90,7 +104,7 @@ TEST(TextCache, CaptionsThatAreCutAreCounted) {
 TEST(TextCache, ACaptionWithoutFiniteHiddenStatesIsNamed) {
   const auto encode = [](const torch::Tensor& ids) {
     auto hidden = CountingTextEncoder()(ids);
-    hidden.masked_fill_(hidden == float('d'), INFINITY);
+    hidden.text.masked_fill_(hidden.text == float('d'), INFINITY);
     return hidden;
   };
   const auto text =

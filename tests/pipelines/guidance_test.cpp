@@ -6,6 +6,7 @@
 #include <torch/utils.h>
 
 #include "sara/models/initialize.h"
+#include "sara/models/unet.h"
 
 namespace sara {
 namespace {
