@@ -12,6 +12,7 @@
 #include "sara/base/random.h"
 #include "sara/methods/registry.h"
 #include "sara/models/initialize.h"
+#include "sara/models/unet.h"
 #include "sara/train/loss.h"
 #include "tests/support/small_models.h"
 
