@@ -49,19 +49,19 @@ std::vector<ScaledAdapter> load_adapters(const AdapterOptions& options) {
   return adapters;
 }
 
-std::shared_ptr<UNet2DConditionModel> load_adapted_unet(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters, bool force,
-                                                        c10::ScalarType dtype, c10::Device device) {
-  if (adapters.empty()) return model.load_unet(dtype, device);
-  auto unet = model.load_unet(same_precision(adapters) ? training_dtype(adapters.front().adapter) : c10::kFloat);
+std::shared_ptr<Denoiser> load_adapted_denoiser(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters, bool force, c10::ScalarType dtype,
+                                                c10::Device device) {
+  if (adapters.empty()) return model.load_denoiser(dtype, device);
+  auto denoiser = model.load_denoiser(same_precision(adapters) ? training_dtype(adapters.front().adapter) : c10::kFloat);
   NamedTensors tensors;
-  for (auto& item : unet->named_parameters()) tensors.emplace_back("unet." + item.key(), item.value());
+  for (auto& item : denoiser->named_parameters()) tensors.emplace_back(model.denoiser_name() + "." + item.key(), item.value());
   if (!force) {
     for (const auto& [adapter, scale] : adapters) require_base(adapter, tensors, model.family());
   }
   AppliedAdapters applied(tensors, model.family());
   for (const auto& [adapter, scale] : adapters) applied.add(adapter, scale, /*force=*/true);  // checked above, in the type of its training
-  unet->to(device, dtype);
-  return unet;
+  denoiser->to(device, dtype);
+  return denoiser;
 }
 
 }  // namespace sara::cli

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "sara/base/options.h"
-#include "sara/models/unet.h"
+#include "sara/models/denoiser.h"
 #include "sara/weights/adapter_sum.h"
 #include "sara/weights/model_folder.h"
 
@@ -36,7 +36,7 @@ std::vector<ScaledAdapter> load_adapters(const AdapterOptions& options);
 
 // The denoiser with the adapters applied, then converted to `dtype`. Adapters that were trained in one precision are applied
 // to the base in that precision, so that scale 1 gives back the very weights the training ended with.
-std::shared_ptr<UNet2DConditionModel> load_adapted_unet(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters, bool force,
+std::shared_ptr<Denoiser> load_adapted_denoiser(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters, bool force,
                                                         c10::ScalarType dtype, c10::Device device);
 
 }  // namespace sara::cli

@@ -127,20 +127,20 @@ void run_generate(const GenerateVerb& verb, const Command& command) {
   const auto denoiser = [&](double scale) {
     auto scaled = adapters;
     for (auto& adapter : scaled) adapter.scale *= scale;
-    return load_adapted_unet(model, scaled, verb.adapters.force, dtype, device);
+    return load_adapted_denoiser(model, scaled, verb.adapters.force, dtype, device);
   };
-  auto parts = load_text_to_image(model, denoiser(scales[0]));
+  auto parts = load_text_to_image(model, denoiser(scales[0]), dtype);
 
   PictureFolder folder(verb.what.output, verb.what.overwrite);
   write_file(folder.file("config.toml"), toml_text(command.resolved()));
-  const auto with = prompt_embeddings(*parts.text_encoder, *parts.tokenizer, prompts);
-  torch::Tensor without;
-  if (verb.how.guidance > 1) without = prompt_embeddings(*parts.text_encoder, *parts.tokenizer, {verb.how.negative_prompt});
+  const auto with = prompt_conditions(parts.text, prompts);
+  TextConditions without;
+  if (parts.guidance(verb.how) > 1) without = negative_conditions(parts.text, verb.how.negative_prompt);
   std::vector<Image> pictures;
   std::string written;  // told at the end: a reader that goes away must not stop the drawing
   const auto a_scale = static_cast<int64_t>(prompts.size()) * verb.how.num_images;
   for (size_t k = 0; k < scales.size(); ++k) {
-    if (k > 0) parts.unet = denoiser(scales[k]);
+    if (k > 0) parts.denoiser = denoiser(scales[k]);
     const std::string what = scales.size() > 1 ? "drawing at scale " + shown(scales[k]) : "drawing";
     draw_pictures(
         parts, with, without, verb.how,

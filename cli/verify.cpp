@@ -69,7 +69,7 @@ bool is_foreign(const std::string& path) {
   if (!fs::exists(index)) return fs::exists(fs::path(path) / "config.json");
   const Json json = read_json(index.string());
   const Json pipeline = json.is_object() ? json.value("_class_name", Json()) : Json();
-  return pipeline == "StableDiffusionXLPipeline" || pipeline == "StableDiffusion3Pipeline";
+  return pipeline == "StableDiffusion3Pipeline";
 }
 
 // Such a model: names and numbers alone.
@@ -93,19 +93,27 @@ Checks verify_model(const std::string& path) {
   Checks checks{model.single_file() ? message("single file: family ", model.family(), ", components") : "model_index.json: pipeline and components"};
   if (const auto unknown = model.single_file() ? model.single_file()->unknown() : std::vector<std::string>(); !unknown.empty())
     throw BadFile(path, message(unknown.size(), " tensors belong to no part of a model of family ", model.family(), ": ", first_five(unknown), ". Fix: use an unmixed file"));
-  const auto add = [&](const char* component, const torch::nn::Module& module) {
+  const auto add = [&](const std::string& component, const torch::nn::Module& module) {
     int64_t weights = 0, tensors = 0;
     for (const auto& parameter : module.parameters()) weights += parameter.numel(), ++tensors;
     checks.push_back(message(component, ": config, ", tensors, " tensors by name, shape and type, ", weights, " weights, all finite"));
   };
-  add("unet", *model.load_unet(torch::kFloat));
+  add(model.denoiser_name(), *model.load_denoiser(torch::kFloat));
   add("vae", *model.load_vae(torch::kFloat));
-  add("text_encoder", *model.load_text_encoder(torch::kFloat));
-  if (!model.single_file() || model.single_file()->has_tokenizer()) {
-    const ClipTokenizer tokenizer(model.tokenizer_path());
-    checks.push_back("tokenizer: vocabulary and merges");
+  for (const auto& name : model.text_encoder_names()) add(name, *model.load_clip_text(name, torch::kFloat));
+  if (model.single_file()) {
+    if (model.single_file()->has_tokenizer()) {
+      const ClipTokenizer tokenizer(model.tokenizer_path());
+      checks.push_back("tokenizer: vocabulary and merges");
+    }
+    if (!model.single_file()->prediction_type()) return checks;
+  } else {
+    for (const auto& [name, entry] : model.index().items()) {
+      if (!name.starts_with("tokenizer")) continue;
+      const ClipTokenizer tokenizer(model.component_path(name));
+      checks.push_back(name + ": vocabulary and merges");
+    }
   }
-  if (model.single_file() && !model.single_file()->prediction_type()) return checks;
   SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json");
   checks.push_back("scheduler: config");
   return checks;

@@ -15,7 +15,7 @@ namespace sara {
 namespace {
 
 // Format number of the cache: a change in what is computed below needs a new one.
-constexpr const char* kFormat = "latents 1";
+constexpr const char* kFormat = "latents 2";
 
 std::string key_of(const std::vector<Sample>& samples, const TransformOptions& transforms,
                    const std::string& encoder_hash) {
@@ -64,16 +64,23 @@ LatentCache cache_latents(const std::vector<Sample>& samples, const TransformOpt
   SARA_CHECK(count > 0, "no samples");
   const int64_t variants = transforms.random_flip ? 2 : 1;
   const std::string key = key_of(samples, transforms, options.encoder_hash);
-  if (auto kept = read_cache(options.folder, "latents", key)) return {kept->at("mean"), kept->at("std"), count, true};
+  if (auto kept = read_cache(options.folder, "latents", key))
+    return {kept->at("mean"), kept->at("std"), kept->at("time_ids"), count, true};
 
   torch::NoGradGuard guard;
-  LatentCache cache{{}, {}, count, false};
+  LatentCache cache{{}, {}, torch::empty({count * variants, 6}), count, false};
   for (int64_t first = 0; first < count; first += options.batch_size) {
     const int64_t last = std::min(first + options.batch_size, count);
     std::vector<torch::Tensor> batch;
     for (int64_t i = first; i < last; ++i) {
-      const Image covering = resized_to_cover(read_image(samples[static_cast<size_t>(i)].path), transforms);
+      const Image original = read_image(samples[static_cast<size_t>(i)].path);
+      const Image covering = resized_to_cover(original, transforms);
       const Corner corner = crop_corner(covering.width, covering.height, transforms, 0, 0, i);
+      for (int64_t variant = 0; variant < variants; ++variant) {
+        const int64_t left = variant == 0 ? corner.left : covering.width - transforms.resolution - corner.left;
+        cache.time_ids[variant * count + i].copy_(torch::tensor(
+            {original.height, original.width, corner.top, left, transforms.resolution, transforms.resolution}, torch::kFloat32));
+      }
       batch.push_back(to_pixels(cropped(covering, corner, transforms.resolution)));
     }
     const auto pixels = torch::stack(batch);
@@ -93,7 +100,7 @@ LatentCache cache_latents(const std::vector<Sample>& samples, const TransformOpt
     }
     if (progress) progress(last, count);
   }
-  write_cache(options.folder, "latents", key, {{"mean", cache.mean}, {"std", cache.std}});
+  write_cache(options.folder, "latents", key, {{"mean", cache.mean}, {"std", cache.std}, {"time_ids", cache.time_ids}});
   return cache;
 }
 

@@ -28,6 +28,9 @@ using CacheProgress = std::function<void(int64_t done, int64_t total)>;
 // Rows 0 ... N-1 are the images as they are, rows N ... 2N-1 their mirror images.
 struct LatentCache {
   torch::Tensor mean, std;  // [N or 2N, C, h, w], CPU, dtype of the encoder's answer
+  // What SDXL is told of each row, [N or 2N, 6] fp32: height and width of the file's image, top and left of the crop in
+  // the resized image, height and width of the crop.
+  torch::Tensor time_ids;
   int64_t samples = 0;      // N
   bool reused = false;      // came from disk: nothing was encoded
 

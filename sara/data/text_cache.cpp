@@ -26,27 +26,40 @@ void warn_of_cut(const std::vector<std::string>& cut, int64_t most) {
                       " tokens; their ends are not seen: ", first_five(examples)));
 }
 
-torch::Tensor encode_all(const torch::Tensor& ids, const std::vector<std::string>& captions,
-                         const TextCacheOptions& options, const EncodeText& encode, const CacheProgress& progress) {
+void require_finite(const torch::Tensor& part, const std::vector<std::string>& captions, int64_t first) {
+  const auto finite = torch::isfinite(part).flatten(1).all(1);
+  if (finite.all().item<bool>()) return;
+  const int64_t worst = finite.logical_not().to(torch::kInt64).argmax().item<int64_t>();
+  throw BadFile(message("caption \"", captions[static_cast<size_t>(first + worst)], "\""),
+                "the text encoder gives values that are not finite for it. Fix: encode in float32");
+}
+
+// Rows first ... of `all`, which is made for `count` rows when it does not exist yet.
+void put_rows(torch::Tensor& all, const torch::Tensor& part, int64_t first, int64_t count) {
+  auto shape = part.sizes().vec();
+  shape[0] = count;
+  if (!all.defined()) all = torch::empty(shape, part.options().device(torch::kCPU));
+  all.narrow(0, first, part.size(0)).copy_(part);
+}
+
+TextConditions encode_all(const torch::Tensor& ids, const std::vector<std::string>& captions,
+                          const TextCacheOptions& options, const EncodeText& encode, const CacheProgress& progress) {
   torch::NoGradGuard guard;
-  torch::Tensor hidden;
+  TextConditions all;
   const int64_t count = ids.size(0);
   for (int64_t first = 0; first < count; first += options.batch_size) {
     const int64_t last = std::min(first + options.batch_size, count);
     const auto part = encode(ids.slice(0, first, last));
-    SARA_CHECK(part.dim() == 3 && part.size(0) == last - first && part.size(1) == ids.size(1), "hidden ", part.sizes());
-    const auto finite = torch::isfinite(part).flatten(1).all(1);
-    if (!finite.all().item<bool>()) {
-      const int64_t worst = finite.logical_not().to(torch::kInt64).argmax().item<int64_t>();
-      throw BadFile(message("caption \"", captions[static_cast<size_t>(first + worst)], "\""),
-                    "the text encoder gives values that are not finite for it. Fix: encode in float32");
+    SARA_CHECK(part.text.dim() == 3 && part.text.size(0) == last - first, "text ", part.text.sizes());
+    require_finite(part.text, captions, first);
+    put_rows(all.text, part.text, first, count);
+    if (part.pooled.defined()) {
+      require_finite(part.pooled, captions, first);
+      put_rows(all.pooled, part.pooled, first, count);
     }
-    if (!hidden.defined())
-      hidden = torch::empty({count, part.size(1), part.size(2)}, part.options().device(torch::kCPU));
-    hidden.slice(0, first, last).copy_(part);
     if (progress) progress(last, count);
   }
-  return hidden;
+  return all;
 }
 
 }  // namespace
@@ -91,11 +104,16 @@ TextCache cache_text(const std::vector<Sample>& samples, const Tokenizer& tokeni
   const std::string key = hasher.hex();
   if (auto kept = read_cache(options.folder, "text", key)) {
     cache.hidden = kept->at("hidden");
+    if (kept->count("pooled")) cache.pooled = kept->at("pooled");
     cache.reused = true;
     return cache;
   }
-  cache.hidden = encode_all(cache.ids, captions, options, encode, progress);
-  write_cache(options.folder, "text", key, {{"hidden", cache.hidden}});
+  const auto encoded = encode_all(cache.ids, captions, options, encode, progress);
+  cache.hidden = encoded.text;
+  cache.pooled = encoded.pooled;
+  TensorMap kept{{"hidden", cache.hidden}};
+  if (cache.pooled.defined()) kept["pooled"] = cache.pooled;
+  write_cache(options.folder, "text", key, kept);
   return cache;
 }
 

@@ -10,17 +10,19 @@
 
 #include "sara/data/image_folder.h"
 #include "sara/data/latent_cache.h"
+#include "sara/models/text_encoders.h"
 #include "sara/tokenizers/tokenizer.h"
 
 namespace sara {
 
-// Token ids [B, T] int64 on the CPU → hidden states [B, T, D], on any device and in any floating dtype.
-using EncodeText = std::function<torch::Tensor(const torch::Tensor& ids)>;
+// Token ids [B, T] int64 on the CPU → what the denoiser is told, on any device and in any floating dtype.
+using EncodeText = std::function<TextConditions(const torch::Tensor& ids)>;
 
 // Every different caption once, and the empty one, which stands for no caption at all.
 struct TextCache {
   torch::Tensor ids;                       // [U, T] int64; row 0 is the empty caption
-  torch::Tensor hidden;                    // [U, T, D], CPU; undefined when there is no encoder to run ahead of time
+  torch::Tensor hidden;                    // [U, T', D], CPU; undefined when there is no encoder to run ahead of time
+  torch::Tensor pooled;                    // [U, P], CPU; undefined for encoders that give none
   std::vector<std::vector<int64_t>> rows;  // per sample, the row of each of its captions
   std::vector<std::string> cut;            // captions longer than T tokens, whose ends are not seen
   bool reused = false;                     // hidden came from disk

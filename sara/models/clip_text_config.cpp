@@ -7,6 +7,11 @@
 #include <vector>
 
 namespace sara {
+namespace {
+
+constexpr const char* kWithProjection = "CLIPTextModelWithProjection";
+
+}  // namespace
 
 ClipTextConfig ClipTextConfig::from_json(const Json& json) {
   const ConfigReader read(json, "CLIPTextModel");
@@ -23,13 +28,24 @@ ClipTextConfig ClipTextConfig::from_json(const Json& json) {
   c.max_position_embeddings = read.integer("max_position_embeddings", c.max_position_embeddings);
   c.hidden_act = read.text("hidden_act", "quick_gelu") == "gelu" ? Activation::gelu : Activation::quick_gelu;
   c.layer_norm_eps = read.positive("layer_norm_eps", c.layer_norm_eps);
+  c.eos_token_id = read.integer("eos_token_id", c.eos_token_id, 0);
+  c.projection_dim = read.integer("projection_dim", c.projection_dim);
+  if (read.given("architectures")) {
+    const auto classes = read.texts("architectures", {});
+    c.with_projection = !classes.empty() && classes.front() == kWithProjection;
+  }
   c.initializer_factor = read.positive("initializer_factor", c.initializer_factor);
   return c;
 }
 
 Json ClipTextConfig::to_json() const {
   Json json = source;
-  if (!json.contains("architectures")) json["architectures"] = std::vector<std::string>{"CLIPTextModel"};
+  if (with_projection)
+    json["architectures"] = std::vector<std::string>{kWithProjection};
+  else if (!json.contains("architectures"))
+    json["architectures"] = std::vector<std::string>{"CLIPTextModel"};
+  if (with_projection || json.contains("projection_dim")) json["projection_dim"] = projection_dim;
+  if (eos_token_id != ClipTextConfig().eos_token_id || json.contains("eos_token_id")) json["eos_token_id"] = eos_token_id;
   json["model_type"] = "clip_text_model";
   json["vocab_size"] = vocab_size;
   json["hidden_size"] = hidden_size;

@@ -19,6 +19,21 @@ UNetConfig sd20() {
   return config;
 }
 
+UNetConfig sdxl() {
+  UNetConfig config;
+  config.sample_size = 128;
+  config.block_out_channels = {320, 640, 1280};
+  config.down_block_types = {"DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"};
+  config.up_block_types = {"CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"};
+  config.layers_per_block = {2, 2, 2};
+  config.transformer_layers_per_block = {1, 2, 10};
+  config.heads = {5, 10, 20};
+  config.cross_attention_dim = 2048;
+  config.use_linear_projection = true;
+  config.text_time = TextTimeConfig{.time_channels = 256, .in_channels = 2816};
+  return config;
+}
+
 VaeConfig sd_vae() {
   VaeConfig config;
   config.block_out_channels = {128, 256, 512, 512};
@@ -32,6 +47,28 @@ ClipTextConfig clip_l() {
   config.hidden_size = 768;
   config.intermediate_size = 3072;
   config.num_attention_heads = 12;
+  return config;
+}
+
+VaeConfig sd3_vae() {
+  auto config = sd_vae();
+  config.sample_size = 1024;
+  config.latent_channels = 16;
+  config.scaling_factor = 1.5305;
+  config.shift_factor = 0.0609;
+  config.use_quant_conv = config.use_post_quant_conv = false;
+  return config;
+}
+
+ClipTextConfig open_clip_g() {
+  ClipTextConfig config;
+  config.hidden_size = 1280;
+  config.intermediate_size = 5120;
+  config.num_hidden_layers = 32;
+  config.num_attention_heads = 20;
+  config.hidden_act = Activation::gelu;
+  config.with_projection = true;
+  config.projection_dim = 1280;
   return config;
 }
 

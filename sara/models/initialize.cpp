@@ -67,7 +67,7 @@ void plan_clip_text(const std::string& prefix, const ClipTextModel& model, Fills
       fill.law = Law::constant;
     else if (has(".embeddings."))
       fill.scale = factor * 0.02;
-    else if (has(".out_proj."))
+    else if (has(".out_proj.") || has("text_projection"))
       fill.scale = factor / std::sqrt(width);
     else if (has(".fc1."))
       fill.scale = factor / std::sqrt(2 * width);

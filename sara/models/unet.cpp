@@ -14,6 +14,8 @@
 namespace sara {
 namespace {
 
+constexpr int64_t kTimeIds = 6;  // original height and width, crop top and left, target height and width
+
 UNetBlockOptions block_options(const UNetConfig& config, size_t level, bool attention) {
   const int64_t channels = config.block_out_channels[level];
   UNetBlockOptions options{.in = channels,
@@ -51,6 +53,8 @@ UNet2DConditionModel::UNet2DConditionModel(const UNetConfig& given, const torch:
   conv_in_ =
       make_at<Conv2d>(*this, "conv_in", same_size(config_.in_channels, channels[0], config_.conv_in_kernel), options);
   time_embedding_ = make_at<TimestepEmbedding>(*this, "time_embedding", channels[0], 4 * channels[0], options);
+  if (config_.text_time)
+    add_embedding_ = make_at<TimestepEmbedding>(*this, "add_embedding", config_.text_time->in_channels, 4 * channels[0], options);
   for (size_t level = 0; level < levels; ++level) {
     auto block = block_options(config_, level, config_.down_block_types[level] == "CrossAttnDownBlock2D");
     block.in = channels[level == 0 ? 0 : level - 1];
@@ -93,12 +97,53 @@ void UNet2DConditionModel::set_memory_level(MemoryLevel level) {
   }
 }
 
+DenoiserInputs UNet2DConditionModel::inputs() const {
+  DenoiserInputs inputs{.latent_channels = config_.in_channels,
+                        .sample_size = config_.sample_size,
+                        .text_width = config_.cross_attention_dim};
+  if (config_.text_time) {
+    inputs.pooled_width = config_.text_time->in_channels - kTimeIds * config_.text_time->time_channels;
+    inputs.time_ids = true;
+  }
+  return inputs;
+}
+
+void UNet2DConditionModel::check_added(const AddedConditions& added, int64_t batch) const {
+  const bool pooled = added.pooled_text.defined(), ids = added.time_ids.defined();
+  if (!config_.text_time) {
+    if (pooled || ids)
+      throw InvalidArgument(
+          "UNet2DConditionModel: this model takes neither pooled text nor time ids. Fix: leave the added conditions out");
+    return;
+  }
+  const auto is_batch = [&](const torch::Tensor& t) { return t.dim() == 2 && t.size(0) == batch; };
+  const bool fits = pooled && ids && is_batch(added.pooled_text) && is_batch(added.time_ids) &&
+                    added.pooled_text.size(1) + added.time_ids.size(1) * config_.text_time->time_channels ==
+                        config_.text_time->in_channels;
+  if (fits) return;
+  const auto shape = [](const torch::Tensor& t) { return t.defined() ? message(t.sizes()) : "none"; };
+  throw InvalidArgument(message("UNet2DConditionModel: the added conditions do not fit (expected pooled text [", batch,
+                                ", P] and time ids [", batch, ", N] with P + N * ", config_.text_time->time_channels,
+                                " = ", config_.text_time->in_channels, ", got ", shape(added.pooled_text), " and ",
+                                shape(added.time_ids), "). Fix: match the model's config.json"));
+}
+
+torch::Tensor UNet2DConditionModel::time_embedding(const torch::Tensor& timestep, const AddedConditions& added,
+                                                   const torch::TensorOptions& like) const {
+  SinusoidOptions sinusoid{config_.block_out_channels[0], config_.flip_sin_to_cos, config_.freq_shift};
+  const auto time = time_embedding_->forward(sinusoids(timestep, sinusoid).to(like));
+  if (!config_.text_time) return time;
+  sinusoid.channels = config_.text_time->time_channels;
+  const auto ids = sinusoids(added.time_ids.flatten(), sinusoid).view({timestep.size(0), -1});
+  return time + add_embedding_->forward(torch::cat({added.pooled_text.to(ids.options()), ids}, 1).to(like));
+}
+
 torch::Tensor UNet2DConditionModel::forward(const torch::Tensor& sample, const torch::Tensor& timestep,
-                                            const torch::Tensor& encoder_hidden_states) const {
+                                            const torch::Tensor& encoder_hidden_states,
+                                            const AddedConditions& added) const {
   check_inputs(sample, timestep, encoder_hidden_states);
-  const SinusoidOptions sinusoid{config_.block_out_channels[0], config_.flip_sin_to_cos, config_.freq_shift};
-  const auto time = time_embedding_->forward(sinusoids(timestep, sinusoid).to(sample.options()));
-  const UNetConditions conditions{at::silu(time), encoder_hidden_states};
+  check_added(added, sample.size(0));
+  const UNetConditions conditions{at::silu(time_embedding(timestep, added, sample.options())), encoder_hidden_states};
 
   auto x = conv_in_->forward(config_.center_input_sample ? 2 * sample - 1 : sample);
   std::vector<torch::Tensor> skips{x};

@@ -12,14 +12,14 @@ namespace {
 
 constexpr const char* kClass = "UNet2DConditionModel";
 
-// Keys of variants outside SD 1.x and 2.x, each with the values under which they change nothing.
+// Keys of variants outside SD 1.x, 2.x and XL, each with the values under which they change nothing.
 void refuse_variants(const ConfigReader& read) {
   const Json null;
-  for (const char* key : {"class_embed_type", "addition_embed_type", "addition_time_embed_dim", "num_class_embeds",
-                          "projection_class_embeddings_input_dim", "encoder_hid_dim", "encoder_hid_dim_type",
+  for (const char* key : {"class_embed_type", "num_class_embeds", "encoder_hid_dim", "encoder_hid_dim_type",
                           "time_embedding_dim", "time_embedding_act_fn", "timestep_post_act", "time_cond_proj_dim",
                           "cross_attention_norm", "reverse_transformer_layers_per_block"})
     read.only(key, {null});
+  read.only("addition_embed_type", {null, "text_time"});
   for (const char* key :
        {"only_cross_attention", "dual_cross_attention", "resnet_skip_time_act", "class_embeddings_concat"})
     read.only(key, {false});
@@ -35,6 +35,18 @@ void refuse_variants(const ConfigReader& read) {
   read.only("_class_name", {kClass});
 }
 
+std::optional<TextTimeConfig> read_text_time(const ConfigReader& read) {
+  if (!read.given("addition_embed_type")) {
+    for (const char* key : {"addition_time_embed_dim", "projection_class_embeddings_input_dim"}) read.only(key, {Json()});
+    return std::nullopt;
+  }
+  const auto needed = [&](const char* key) {
+    if (read.given(key)) return read.integer(key, 0);
+    throw InvalidArgument(message(kClass, " config: \"", key, "\" is missing, which \"addition_embed_type\" text_time needs. Fix: copy config.json again"));
+  };
+  return TextTimeConfig{needed("addition_time_embed_dim"), needed("projection_class_embeddings_input_dim")};
+}
+
 void need_size(const char* key, size_t got, size_t expected) {
   if (got == expected) return;
   throw InvalidArgument(message(kClass, " config: \"", key, "\" has the wrong length (expected ", expected,
@@ -46,7 +58,7 @@ void need_types(const char* key, const std::vector<std::string>& types, const st
   for (const auto& type : types)
     if (type != plain && type != cross)
       throw InvalidArgument(message(kClass, " config: \"", key, "\" has an unsupported entry (expected ", plain, " or ",
-                                    cross, ", got ", escaped(type), "). Fix: use a Stable Diffusion 1.x or 2.x model"));
+                                    cross, ", got ", escaped(type), "). Fix: use a Stable Diffusion 1.x, 2.x or XL model"));
 }
 
 }  // namespace
@@ -77,6 +89,7 @@ UNetConfig UNetConfig::from_json(const Json& json) {
   c.upcast_attention = read.boolean("upcast_attention", c.upcast_attention);
   c.conv_in_kernel = read.integer("conv_in_kernel", c.conv_in_kernel);
   c.conv_out_kernel = read.integer("conv_out_kernel", c.conv_out_kernel);
+  c.text_time = read_text_time(read);
   c.check();
   return c;
 }
@@ -107,6 +120,11 @@ Json UNetConfig::to_json() const {
   json["upcast_attention"] = upcast_attention;
   json["conv_in_kernel"] = conv_in_kernel;
   json["conv_out_kernel"] = conv_out_kernel;
+  if (text_time) {
+    json["addition_embed_type"] = "text_time";
+    json["addition_time_embed_dim"] = text_time->time_channels;
+    json["projection_class_embeddings_input_dim"] = text_time->in_channels;
+  }
   return json;
 }
 

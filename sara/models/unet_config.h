@@ -9,7 +9,14 @@
 
 namespace sara {
 
-// The config.json of a UNet2DConditionModel in its SD 1.x and 2.x forms. The defaults are those of the published class.
+// text_time conditioning (SDXL): the sinusoids of every time id and the pooled text, joined, are embedded and added to
+// the timestep's embedding.
+struct TextTimeConfig {
+  int64_t time_channels = 256;  // key addition_time_embed_dim: sinusoids of one time id
+  int64_t in_channels = 2816;   // key projection_class_embeddings_input_dim: pooled text + time ids * time_channels
+};
+
+// The config.json of a UNet2DConditionModel in its SD 1.x, 2.x and XL forms. The defaults are those of the published class.
 // Lists go from the outermost resolution inwards, one entry a block; the up blocks mirror them.
 struct UNetConfig {
   std::optional<int64_t> sample_size;  // side of the latents a pipeline makes by default; the model takes any size
@@ -32,6 +39,7 @@ struct UNetConfig {
   bool use_linear_projection = false;  // SD 2.x
   bool upcast_attention = false;
   int64_t conv_in_kernel = 3, conv_out_kernel = 3;
+  std::optional<TextTimeConfig> text_time;  // key addition_embed_type: text_time or null
 
   Json source = Json::object();  // what from_json read; keys unknown here survive in to_json
 

@@ -22,6 +22,7 @@ VaeConfig VaeConfig::from_json(const Json& json) {
   if (read.given("shift_factor")) c.shift_factor = read.real("shift_factor", 0);
   c.use_quant_conv = read.boolean("use_quant_conv", c.use_quant_conv);
   c.use_post_quant_conv = read.boolean("use_post_quant_conv", c.use_post_quant_conv);
+  c.force_upcast = read.boolean("force_upcast", c.force_upcast);
   c.mid_block_add_attention = read.boolean("mid_block_add_attention", c.mid_block_add_attention);
 
   const size_t blocks = c.block_out_channels.size();
@@ -52,6 +53,7 @@ Json VaeConfig::to_json() const {
   json["use_quant_conv"] = use_quant_conv;
   json["use_post_quant_conv"] = use_post_quant_conv;
   json["mid_block_add_attention"] = mid_block_add_attention;
+  if (!force_upcast || json.contains("force_upcast")) json["force_upcast"] = force_upcast;
   return json;
 }
 

@@ -21,6 +21,7 @@ struct VaeConfig {
   std::optional<double> shift_factor;  // latents for the denoiser: (z - shift_factor) · scaling_factor
   bool use_quant_conv = true, use_post_quant_conv = true;
   bool mid_block_add_attention = true;
+  bool force_upcast = true;  // fp16 overflows in it: a pipeline in fp16 runs it in fp32
 
   Json source = Json::object();  // what from_json read; keys unknown here survive in to_json
 

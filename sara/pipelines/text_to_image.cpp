@@ -8,7 +8,6 @@
 #include "sara/base/error.h"
 #include "sara/base/log.h"
 #include "sara/pipelines/guidance.h"
-#include "sara/tokenizers/clip.h"
 
 namespace sara {
 namespace {
@@ -16,7 +15,7 @@ namespace {
 int64_t latent_side(const char* name, std::optional<int64_t> pixels, const TextToImageParts& parts) {
   const int64_t factor = parts.vae->config().factor();
   if (!pixels) {
-    if (parts.unet->config().sample_size) return *parts.unet->config().sample_size;
+    if (const auto size = parts.denoiser->inputs().sample_size) return *size;
     throw InvalidArgument(message(name, ": the model does not say its size. Fix: give --width and --height"));
   }
   if (*pixels % factor != 0) {
@@ -37,20 +36,34 @@ Drawing begun(int64_t index, at::IntArrayRef shape, const TextToImageParts& part
   Drawing drawing;
   drawing.index = index;
   drawing.generator = at::detail::createCPUGenerator(static_cast<uint64_t>(options.seed + index % options.num_images));
-  drawing.sampler = make_sampler(options.sampler, parts.scheduler, options.eta);
+  drawing.sampler = make_sampler(options.sampler.value_or(parts.defaults.sampler), parts.scheduler, options.eta);
   drawing.sampler->set_timesteps(options.steps);
   const auto noise = torch::randn(shape, drawing.generator, torch::kFloat32);
   drawing.latents = (noise * drawing.sampler->init_noise_sigma()).to(device);
   return drawing;
 }
 
-void denoise_(std::vector<Drawing>& drawings, const TextToImageParts& parts, const torch::Tensor& with, const torch::Tensor& without,
+// Rows of conditions as the denoiser wants them; one row may stand for many.
+TextConditions rows_of(const TextConditions& conditions, const torch::Tensor& rows, const torch::TensorOptions& like) {
+  const auto chosen = [&](const torch::Tensor& all) { return all.defined() ? all.index_select(0, rows.to(all.device())).to(like) : all; };
+  return {chosen(conditions.text), chosen(conditions.pooled)};
+}
+
+// The whole picture, uncropped, at its own size.
+torch::Tensor drawn_time_ids(const TextToImageParts& parts, at::IntArrayRef latents, c10::Device device) {
+  if (!parts.denoiser->inputs().time_ids) return {};
+  const auto height = latents[2] * parts.vae->config().factor(), width = latents[3] * parts.vae->config().factor();
+  return torch::tensor({height, width, int64_t{0}, int64_t{0}, height, width}, torch::kFloat32).unsqueeze(0).to(device);
+}
+
+void denoise_(std::vector<Drawing>& drawings, const TextToImageParts& parts, const TextConditions& with, const TextConditions& without,
               double guidance, const std::function<void()>& after_call) {
+  const auto time_ids = drawn_time_ids(parts, drawings.front().latents.sizes(), drawings.front().latents.device());
   const auto& times = drawings.front().sampler->timesteps();
   for (size_t i = 0; i < times.size(); ++i) {
     std::vector<torch::Tensor> inputs;
     for (auto& drawing : drawings) inputs.push_back(drawing.sampler->scale_model_input(drawing.latents, i));
-    const auto prediction = guided_prediction(*parts.unet, torch::cat(inputs), times[i], with, without, guidance);
+    const auto prediction = guided_prediction(*parts.denoiser, torch::cat(inputs), times[i], with, without, guidance, time_ids);
     for (size_t b = 0; b < drawings.size(); ++b) {
       auto& drawing = drawings[b];
       drawing.latents = drawing.sampler->step(prediction.narrow(0, static_cast<int64_t>(b), 1), i, drawing.latents, drawing.generator);
@@ -61,33 +74,27 @@ void denoise_(std::vector<Drawing>& drawings, const TextToImageParts& parts, con
 
 }  // namespace
 
-TextToImageParts load_text_to_image(const ModelFolder& model, std::shared_ptr<UNet2DConditionModel> unet) {
+TextToImageParts load_text_to_image(const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, c10::ScalarType dtype) {
   TextToImageParts parts;
-  const auto weight = unet->parameters().front();
-  const auto dtype = weight.scalar_type();
-  const auto device = weight.device();
-  parts.unet = std::move(unet);
+  const auto device = denoiser->parameters().front().device();
+  parts.denoiser = std::move(denoiser);
   parts.scheduler = SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json");
-  const auto tokenizer = std::make_shared<ClipTokenizer>(model.tokenizer_path());
-  parts.tokenizer = tokenizer;
-  parts.text_encoder = model.load_text_encoder(dtype, device);
-  parts.vae = model.load_vae(dtype, device);
+  parts.text = load_text_conditioner(model, dtype, device);
+  const bool overflows = dtype == torch::kHalf && model.read_config<VaeConfig>("vae").force_upcast;
+  parts.vae = model.load_vae(overflows ? torch::kFloat : dtype, device);
+  if (model.family() == "sdxl") parts.defaults = {.sampler = "euler", .guidance = 5.0};
   const auto require_equal = [&](const char* what, int64_t expected, int64_t got) {
     if (expected != got) throw BadFile(model.path(), message("the parts do not fit each other: ", what, " (expected ", expected, ", got ", got, ")"));
   };
-  require_equal("width of the text embeddings", parts.unet->config().cross_attention_dim, parts.text_encoder->config().hidden_size);
-  require_equal("channels of the latents", parts.unet->config().in_channels, parts.vae->config().latent_channels);
-  if (tokenizer->vocabulary_size() > parts.text_encoder->config().vocab_size) {
-    require_equal("token ids", parts.text_encoder->config().vocab_size, tokenizer->vocabulary_size());
-  }
-  if (tokenizer->max_length() > parts.text_encoder->config().max_position_embeddings) {
-    require_equal("tokens of a prompt", parts.text_encoder->config().max_position_embeddings, tokenizer->max_length());
-  }
+  const auto inputs = parts.denoiser->inputs();
+  require_equal("width of the text embeddings", inputs.text_width, parts.text.encoders->text_width());
+  require_equal("width of the pooled text", inputs.pooled_width, parts.text.encoders->pooled_width());
+  require_equal("channels of the latents", inputs.latent_channels, parts.vae->config().latent_channels);
   return parts;
 }
 
-torch::Tensor prompt_embeddings(const ClipTextModel& text_encoder, const Tokenizer& tokenizer, const std::vector<std::string>& prompts) {
-  const torch::NoGradGuard no_grad;
+TextConditions prompt_conditions(const TextConditioner& text, const std::vector<std::string>& prompts) {
+  const auto& tokenizer = *text.tokenizer;
   std::vector<int64_t> ids;
   std::vector<std::string> cut;
   for (const auto& prompt : prompts) {
@@ -96,11 +103,19 @@ torch::Tensor prompt_embeddings(const ClipTextModel& text_encoder, const Tokeniz
     ids.insert(ids.end(), encoding.ids.begin(), encoding.ids.end());
   }
   if (!cut.empty()) {
-    log_warning(message(cut.size(), " of ", prompts.size(), " prompts are longer than ", tokenizer.max_length(), " tokens and were cut: ",
+    log_warning(message(cut.size(), " of ", prompts.size(), " prompts are longer than ", tokenizer.lengths().front(), " tokens and were cut: ",
                         first_five(cut, " | ")));
   }
-  const auto input = torch::tensor(ids, torch::kInt64).view({static_cast<int64_t>(prompts.size()), tokenizer.max_length()});
-  return text_encoder.forward(input.to(text_encoder.parameters().front().device()));
+  return text.encode(torch::tensor(ids, torch::kInt64).view({static_cast<int64_t>(prompts.size()), tokenizer.max_length()}));
+}
+
+TextConditions negative_conditions(const TextConditioner& text, const std::optional<std::string>& negative_prompt) {
+  auto conditions = prompt_conditions(text, {negative_prompt.value_or("")});
+  if (!negative_prompt && text.zeros_when_absent) {
+    conditions.text.zero_();
+    conditions.pooled.zero_();
+  }
+  return conditions;
 }
 
 Image decoded_picture(const AutoencoderKL& vae, const torch::Tensor& latents) {
@@ -114,15 +129,16 @@ Image decoded_picture(const AutoencoderKL& vae, const torch::Tensor& latents) {
   return {bytes.size(1), bytes.size(0), {data, data + bytes.numel()}};
 }
 
-void draw_pictures(const TextToImageParts& parts, const torch::Tensor& with_prompt, const torch::Tensor& without_prompt,
+void draw_pictures(const TextToImageParts& parts, const TextConditions& with_prompt, const TextConditions& without_prompt,
                    const GenerateOptions& options, const PictureSink& sink, const DrawProgress& progress) {
   const torch::NoGradGuard no_grad;
-  const bool both = options.guidance > 1;
-  if (both && !without_prompt.defined()) throw InvalidArgument("guidance: above 1 it needs an embedded negative prompt");
-  const auto like = parts.unet->parameters().front().options();
-  const std::vector<int64_t> shape = {1, parts.unet->config().in_channels, latent_side("height", options.height, parts),
+  const double guidance = parts.guidance(options);
+  const bool both = guidance > 1;
+  if (both && !without_prompt.text.defined()) throw InvalidArgument("guidance: above 1 it needs an embedded negative prompt");
+  const auto like = parts.denoiser->parameters().front().options();
+  const std::vector<int64_t> shape = {1, parts.denoiser->inputs().latent_channels, latent_side("height", options.height, parts),
                                       latent_side("width", options.width, parts)};
-  const int64_t total = with_prompt.size(0) * options.num_images;
+  const int64_t total = with_prompt.text.size(0) * options.num_images;
   int64_t done = 0, calls = 0;
   for (int64_t first = 0; first < total; first += options.batch_size) {
     const int64_t count = std::min(options.batch_size, total - first);
@@ -134,9 +150,9 @@ void draw_pictures(const TextToImageParts& parts, const torch::Tensor& with_prom
     }
     // A sampler may visit fewer or more timesteps than it was asked for.
     calls = (total + options.batch_size - 1) / options.batch_size * static_cast<int64_t>(drawings.front().sampler->timesteps().size());
-    const auto with = with_prompt.index_select(0, torch::tensor(rows, torch::kInt64).to(with_prompt.device())).to(like);
-    const auto without = both ? without_prompt.to(like).expand({count, -1, -1}) : torch::Tensor();
-    denoise_(drawings, parts, with, without, options.guidance, [&] {
+    const auto with = rows_of(with_prompt, torch::tensor(rows, torch::kInt64), like);
+    const auto without = both ? rows_of(without_prompt, torch::zeros({count}, torch::kInt64), like) : TextConditions();
+    denoise_(drawings, parts, with, without, guidance, [&] {
       if (progress) progress(++done, calls);
     });
     for (auto& drawing : drawings) sink(drawing.index, decoded_picture(*parts.vae, drawing.latents));
@@ -147,9 +163,8 @@ std::vector<Image> generate_images(const TextToImageParts& parts, const std::vec
                                    const DrawProgress& progress) {
   std::vector<Image> pictures;
   if (prompts.empty()) return pictures;
-  const auto with = prompt_embeddings(*parts.text_encoder, *parts.tokenizer, prompts);
-  const auto without =
-      options.guidance > 1 ? prompt_embeddings(*parts.text_encoder, *parts.tokenizer, {options.negative_prompt}) : torch::Tensor();
+  const auto with = prompt_conditions(parts.text, prompts);
+  const auto without = parts.guidance(options) > 1 ? negative_conditions(parts.text, options.negative_prompt) : TextConditions();
   draw_pictures(parts, with, without, options, [&](int64_t, Image picture) { pictures.push_back(std::move(picture)); }, progress);
   return pictures;
 }

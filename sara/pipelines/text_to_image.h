@@ -9,11 +9,10 @@
 
 #include "sara/base/options.h"
 #include "sara/files/image.h"
-#include "sara/models/clip_text.h"
-#include "sara/models/unet.h"
+#include "sara/models/denoiser.h"
 #include "sara/models/vae.h"
+#include "sara/pipelines/text_conditioner.h"
 #include "sara/samplers/registry.h"
-#include "sara/tokenizers/tokenizer.h"
 #include "sara/weights/model_folder.h"
 
 namespace sara {
@@ -24,45 +23,57 @@ namespace sara {
 // fp32, [1, C, h, w]. So every prompt sees the same noise, an image does not depend on the batch it is in, and one prompt gives the
 // picture that diffusers gives for generator = torch.Generator().manual_seed(seed + i), on the CPU and on a GPU.
 struct GenerateOptions {
-  std::string sampler = "ddim";
+  std::optional<std::string> sampler;
   int64_t steps = 30;
-  double guidance = 7.5;
+  std::optional<double> guidance;
   int64_t seed = 0;
   int64_t num_images = 1;
   double eta = 0.0;
   std::optional<int64_t> width, height;
-  std::string negative_prompt;
+  std::optional<std::string> negative_prompt;
   int64_t batch_size = 8;
 
   template <class V>
   void visit(V&& v) {
-    v("sampler", sampler, "How noise becomes a picture", one_of(sampler_names()));
+    v("sampler", sampler, "How noise becomes a picture (default: ddim; euler for SDXL)", one_of(sampler_names()));
     v("steps", steps, "Denoising steps", between(1, 1000));
-    v("guidance", guidance, "Weight of the prompt (classifier-free guidance); 1 and less: the prompt alone", at_least(0));
+    v("guidance", guidance, "Weight of the prompt (classifier-free guidance); 1 and less: the prompt alone (default: 7.5; 5 for SDXL)", at_least(0));
     v("seed", seed, "Seed of the noise; image i of a prompt has seed + i", at_least(0));
     v("num_images", num_images, "Pictures for each prompt", at_least(1));
     v("eta", eta, "Share of fresh noise at each step, for the sampler ddim", between(0, 1));
     v("width", width, "Width in pixels (default: what the model was trained on)", between(8, 8192));
     v("height", height, "Height in pixels (default: what the model was trained on)", between(8, 8192));
-    v("negative_prompt", negative_prompt, "What the picture should not show");
+    v("negative_prompt", negative_prompt, "What the picture should not show (default: the empty text; nothing at all for SDXL)");
     v("batch_size", batch_size, "Pictures drawn at the same time", at_least(1));
   }
 };
 
+// What a family's published pipeline does when it is not told.
+struct DrawDefaults {
+  std::string sampler = "ddim";
+  double guidance = 7.5;
+};
+
 struct TextToImageParts {
-  std::shared_ptr<UNet2DConditionModel> unet;
+  std::shared_ptr<Denoiser> denoiser;
   std::shared_ptr<AutoencoderKL> vae;
-  std::shared_ptr<ClipTextModel> text_encoder;  // not needed by draw_pictures
-  std::shared_ptr<Tokenizer> tokenizer;         // not needed by draw_pictures
+  TextConditioner text;  // not needed by draw_pictures
   SchedulerConfig scheduler;
+  DrawDefaults defaults;
+
+  double guidance(const GenerateOptions& options) const { return options.guidance.value_or(defaults.guidance); }
 };
 
 // All parts of a model folder. Throws BadFile, also when the parts do not fit each other (text width, vocabulary, latents).
-// The denoiser is handed in, since adapters may sit on it; the others follow its dtype and device.
-TextToImageParts load_text_to_image(const ModelFolder& model, std::shared_ptr<UNet2DConditionModel> unet);
+// The denoiser is handed in, since adapters may sit on it; the others are on its device. An autoencoder that overflows in
+// fp16 (force_upcast) is loaded in fp32 instead.
+TextToImageParts load_text_to_image(const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, c10::ScalarType dtype);
 
-// The text encoder's last hidden state of each prompt, [N, T, D] in the encoder's dtype. Warns of prompts that were cut.
-torch::Tensor prompt_embeddings(const ClipTextModel& text_encoder, const Tokenizer& tokenizer, const std::vector<std::string>& prompts);
+// What each prompt becomes, in the encoders' dtype. Warns of prompts that were cut.
+TextConditions prompt_conditions(const TextConditioner& text, const std::vector<std::string>& prompts);
+
+// The other side of guidance: the encoded negative prompt; without one zeros or the encoded empty text, as the family has it.
+TextConditions negative_conditions(const TextConditioner& text, const std::optional<std::string>& negative_prompt);
 
 // Unscaled latents [1, C, h, w] to a picture: decode, from [-1, 1] to 0..255, rounded half to even, clamped.
 Image decoded_picture(const AutoencoderKL& vae, const torch::Tensor& latents);
@@ -72,10 +83,10 @@ using PictureSink = std::function<void(int64_t index, Image picture)>;
 // done of total denoiser calls.
 using DrawProgress = std::function<void(int64_t done, int64_t total)>;
 
-// Draws num_images pictures for each row of with_prompt [N, T, D]; without_prompt [1, T, D] is the embedded negative
-// prompt and may be undefined when guidance <= 1.
+// Draws num_images pictures for each of the N prompts in with_prompt; without_prompt is of one negative prompt and may be
+// undefined when guidance <= 1.
 // Throws InvalidArgument when a side is not a multiple of the autoencoder's factor or a needed size or embedding is missing.
-void draw_pictures(const TextToImageParts& parts, const torch::Tensor& with_prompt, const torch::Tensor& without_prompt,
+void draw_pictures(const TextToImageParts& parts, const TextConditions& with_prompt, const TextConditions& without_prompt,
                    const GenerateOptions& options, const PictureSink& sink, const DrawProgress& progress = {});
 
 // All of it, prompts to pictures.

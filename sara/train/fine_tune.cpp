@@ -15,7 +15,6 @@
 #include "sara/optim/lr_curve.h"
 #include "sara/pipelines/text_to_image.h"
 #include "sara/samplers/scheduler_config.h"
-#include "sara/tokenizers/clip.h"
 #include "sara/train/process_memory.h"
 #include "sara/train/progress.h"
 #include "sara/train/report.h"
@@ -45,10 +44,14 @@ TrainingData encode(const FineTuneRequest& request, const ModelFolder& model, co
   data.transforms = transforms;
   const std::string folder = request.run.cache.value_or("");
   {
-    const auto text_encoder = model.load_text_encoder(torch::kFloat, device);
-    const ClipTokenizer tokenizer(model.tokenizer_path());
-    data.text = cache_text(samples, tokenizer, {.folder = folder, .encoder_hash = model.component_hash("text_encoder")},
-                           [&](const torch::Tensor& ids) { return text_encoder->forward(ids.to(device)); }, cache_progress("captions"));
+    const auto text = load_text_conditioner(model, torch::kFloat, device);
+    data.text = cache_text(samples, *text.tokenizer, {.folder = folder, .encoder_hash = text_encoders_hash(model)},
+                           [&](const torch::Tensor& ids) { return text.encode(ids); }, cache_progress("captions"));
+    // A dropped caption is to the denoiser what an absent prompt is when pictures are drawn.
+    if (text.zeros_when_absent) {
+      data.text.hidden[TextCache::kEmpty].zero_();
+      data.text.pooled[TextCache::kEmpty].zero_();
+    }
   }
   const auto vae = model.load_vae(torch::kFloat, device);
   data.scaling_factor = vae->config().scaling_factor;
@@ -62,9 +65,9 @@ TrainingData encode(const FineTuneRequest& request, const ModelFolder& model, co
   return data;
 }
 
-NamedTensors denoiser_tensors(UNet2DConditionModel& unet) {
+NamedTensors denoiser_tensors(const ModelFolder& model, const Denoiser& denoiser) {
   NamedTensors tensors;
-  for (auto& item : unet.named_parameters()) tensors.emplace_back("unet." + item.key(), item.value());
+  for (auto& item : denoiser.named_parameters()) tensors.emplace_back(model.denoiser_name() + "." + item.key(), item.value());
   return tensors;
 }
 
@@ -73,16 +76,10 @@ SchedulerConfig scheduler_of(const ModelFolder& model) {
 }
 
 // Draws the sample prompts with the denoiser as it stands; the other parts are loaded for this and freed again.
-void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std::shared_ptr<UNet2DConditionModel> unet, const fs::path& folder,
-                  c10::Device device) {
+void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, const fs::path& folder) {
   if (request.run.sample_prompt.empty()) return;
   fs::create_directories(folder);
-  TextToImageParts parts;
-  parts.unet = std::move(unet);
-  parts.vae = model.load_vae(torch::kFloat, device);
-  parts.text_encoder = model.load_text_encoder(torch::kFloat, device);
-  parts.tokenizer = std::make_shared<ClipTokenizer>(model.tokenizer_path());
-  parts.scheduler = scheduler_of(model);
+  const auto parts = load_text_to_image(model, std::move(denoiser), torch::kFloat);
   GenerateOptions options;
   options.steps = request.run.sample_steps;
   options.guidance = request.run.sample_guidance;
@@ -119,10 +116,10 @@ std::string sample_folder(int64_t step) {
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(std::isnan(value) ? "nan" : message(value)); }
 
 // What a person needs to find the cause: the last step that was skipped, and each layer's largest weight.
-Json non_finite_report(const TrainingStep& step, const std::vector<Sample>& samples, UNet2DConditionModel& unet) {
+Json non_finite_report(const TrainingStep& step, const std::vector<Sample>& samples, const ModelFolder& model, const Denoiser& denoiser) {
   Json files = Json::array(), largest = Json::object();
   for (const int64_t sample : step.samples) files.push_back(samples.at(static_cast<size_t>(sample)).path);
-  for (const auto& item : unet.named_parameters()) largest["unet." + item.key()] = number(item.value().detach().abs().max().item<double>());
+  for (const auto& [name, tensor] : denoiser_tensors(model, denoiser)) largest[name] = number(tensor.detach().abs().max().item<double>());
   return {{"step", step.step}, {"loss", number(step.loss)}, {"gradient_norm", number(step.report.grad_norm)}, {"files", files},
           {"timesteps", step.timesteps}, {"largest_weight", largest}};
 }
@@ -147,8 +144,8 @@ Json fine_tune(const FineTuneRequest& request) {
   trained_timesteps(request.train, schedule.num_train_timesteps());
 
   // Before the pictures are encoded: a threshold or a rate that is refused should not cost that wait.
-  const auto unet = model.load_unet(dtype_from_precision(request.train.precision), device);
-  const auto method = make_method(request.run.method, denoiser_tensors(*unet), request.method, request.train.steps);
+  const auto denoiser = model.load_denoiser(dtype_from_precision(request.train.precision), device);
+  const auto method = make_method(request.run.method, denoiser_tensors(model, *denoiser), request.method, request.train.steps);
   const double lr = chosen_lr(*method, request.method);
   folder.require_free(kSpareBytes + kWeightBytes * method->trained());
   const auto data = encode(request, model, samples, request.transforms, device);
@@ -162,7 +159,7 @@ Json fine_tune(const FineTuneRequest& request) {
   // From here on the run leaves files: what is refused above may be tried again in the same folder.
   write_file(folder.file("config.toml"), request.config_toml);
   write_skipped(folder.file("skipped.txt"), image_report);
-  draw_samples(request, model, unet, folder.file("samples/before"), device);
+  draw_samples(request, model, denoiser, folder.file("samples/before"));
 
   Progress progress(folder.file("metrics.jsonl"), request.train.steps, request.train.batch_size * request.train.gradient_accumulation_steps);
   const auto result_path = folder.file(request.run.method == "full" ? "weights.safetensors" : "adapter.safetensors");
@@ -172,21 +169,21 @@ Json fine_tune(const FineTuneRequest& request) {
   int stopped = 0;
   {
     const StopSignal signals;
-    Trainer trainer(*unet, *method, schedule, data, request.train, request.method.seed(), lr);
+    Trainer trainer(*denoiser, *method, schedule, data, request.train, request.method.seed(), lr);
     try {
       trainer.run([&](const TrainingStep& step) {
         last_step = step.step;
         last = step;
         progress.add(step);
         if (request.run.sample_every && step.step % *request.run.sample_every == 0 && step.step < request.train.steps)
-          draw_samples(request, model, unet, folder.file(message("samples/", sample_folder(step.step))), device);
+          draw_samples(request, model, denoiser, folder.file(message("samples/", sample_folder(step.step))));
         return StopSignal::received() == 0;
       });
     } catch (const NonFinite&) {
       const auto rescue = folder.file("emergency/" + fs::path(result_path).filename().string());
       fs::create_directories(fs::path(rescue).parent_path());
       save(rescue);
-      write_json(folder.file("nan_report.json"), non_finite_report(last, samples, *unet));
+      write_json(folder.file("nan_report.json"), non_finite_report(last, samples, model, *denoiser));
       log_warning(message("saved the last finite weights: ", rescue, "; nan_report.json names the step's files, timesteps and layers"));
       throw;
     } catch (const std::exception&) {
@@ -221,7 +218,7 @@ Json fine_tune(const FineTuneRequest& request) {
   summary["result"] = fs::path(result_path).filename().string();
   if (stopped) summary["stopped"] = stopped;
   write_json(folder.file("summary.json"), summary);
-  if (!stopped) draw_samples(request, model, unet, folder.file("samples/after"), device);
+  if (!stopped) draw_samples(request, model, denoiser, folder.file("samples/after"));
   write_file(folder.file("loss.svg"), loss_chart(progress.losses()));
   write_file(folder.file("report.html"), report_page(folder.path(), summary, request.config_toml, progress.losses(), request.run.sample_prompt));
   return summary;

@@ -27,7 +27,7 @@ struct RunOptions {
   std::vector<std::string> sample_prompt;
   std::optional<int64_t> sample_every;
   int64_t sample_steps = 30;
-  double sample_guidance = 7.5;
+  std::optional<double> sample_guidance;
 
   template <class V>
   void visit(V&& v) {
@@ -40,7 +40,7 @@ struct RunOptions {
     v("sample_prompt", sample_prompt, "Draw this prompt before and after training into samples/ (repeat for more)");
     v("sample_every", sample_every, "Draw the sample prompts after every this many steps too (default: before and after training only)", at_least(1));
     v("sample_steps", sample_steps, "Sampler steps of the samples", at_least(1));
-    v("sample_guidance", sample_guidance, "Guidance scale of the samples", at_least(0));
+    v("sample_guidance", sample_guidance, "Guidance scale of the samples (default: as sara generate)", at_least(0));
   }
 };
 

@@ -23,9 +23,9 @@ std::pair<int64_t, int64_t> trained_timesteps(const TrainOptions& options, int64
   return {options.min_timestep, end};
 }
 
-Trainer::Trainer(UNet2DConditionModel& unet, Method& method, const NoiseSchedule& schedule, const TrainingData& data, const TrainOptions& options,
+Trainer::Trainer(Denoiser& denoiser, Method& method, const NoiseSchedule& schedule, const TrainingData& data, const TrainOptions& options,
                  uint64_t seed, double lr)
-    : unet_(unet), method_(method), schedule_(schedule), data_(data), options_(options), seed_(seed), lr_(lr),
+    : denoiser_(denoiser), method_(method), schedule_(schedule), data_(data), options_(options), seed_(seed), lr_(lr),
       timesteps_(trained_timesteps(options, schedule.num_train_timesteps())),
       order_(data.latents.samples, options.batch_size, seed) {
   if (options.precision == "fp16") loss_scale_.emplace();
@@ -51,10 +51,15 @@ torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
   const auto latents = (mean + std * draws.posterior_noise - data_.shift_factor) * data_.scaling_factor;
   const auto noisy = schedule_.add_noise(latents, draws.noise, draws.timesteps);
   const auto target = schedule_.target(latents, draws.noise, draws.timesteps);
-  const auto context = data_.text.hidden.index_select(0, torch::tensor(text_rows, torch::kLong));
+  const auto texts = torch::tensor(text_rows, torch::kLong);
+  const auto context = data_.text.hidden.index_select(0, texts);
 
-  const auto weight = unet_.parameters().front();
-  const auto predicted = unet_.forward(noisy.to(weight.options()), draws.timesteps.to(weight.device()), context.to(weight.options()));
+  const auto weight = denoiser_.parameters().front();
+  const auto inputs = denoiser_.inputs();
+  AddedConditions added;
+  if (inputs.pooled_width > 0) added.pooled_text = data_.text.pooled.index_select(0, texts).to(weight.options());
+  if (inputs.time_ids) added.time_ids = data_.latents.time_ids.index_select(0, rows).to(weight.device());
+  const auto predicted = denoiser_.forward(noisy.to(weight.options()), draws.timesteps.to(weight.device()), context.to(weight.options()), added);
   std::optional<torch::Tensor> weights;
   if (options_.snr_gamma) weights = snr_weights(schedule_, draws.timesteps, *options_.snr_gamma);
   return denoising_loss(predicted, target.to(weight.device()), weights);
@@ -62,7 +67,7 @@ torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
 
 void Trainer::run(const std::function<bool(const TrainingStep&)>& after) {
   using Clock = std::chrono::steady_clock;
-  unet_.train();
+  denoiser_.train();
   int64_t skipped = 0;
   for (int64_t step = 1; step <= options_.steps; ++step) {
     const auto start = Clock::now();
@@ -98,7 +103,7 @@ void Trainer::run(const std::function<bool(const TrainingStep&)>& after) {
                               ". Fix: lower --lr, or use --precision fp32"));
     }
   }
-  unet_.eval();
+  denoiser_.eval();
 }
 
 }  // namespace sara

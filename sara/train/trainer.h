@@ -9,7 +9,7 @@
 #include "sara/data/text_cache.h"
 #include "sara/data/transforms.h"
 #include "sara/methods/method.h"
-#include "sara/models/unet.h"
+#include "sara/models/denoiser.h"
 #include "sara/samplers/noise_schedule.h"
 #include "sara/train/loss_scale.h"
 #include "sara/train/train_options.h"
@@ -43,7 +43,7 @@ std::pair<int64_t, int64_t> trained_timesteps(const TrainOptions& options, int64
 // All draws depend on (seed, step) alone, so that the same run gives the same bits.
 class Trainer {
  public:
-  Trainer(UNet2DConditionModel& unet, Method& method, const NoiseSchedule& schedule, const TrainingData& data, const TrainOptions& options,
+  Trainer(Denoiser& denoiser, Method& method, const NoiseSchedule& schedule, const TrainingData& data, const TrainOptions& options,
           uint64_t seed, double lr);
 
   // Runs steps 1..options.steps; calls `after` behind each one; returns early when `after` gives false, and
@@ -56,7 +56,7 @@ class Trainer {
  private:
   torch::Tensor micro_batch_loss(TrainingStep& step, int64_t part);
 
-  UNet2DConditionModel& unet_;
+  Denoiser& denoiser_;
   Method& method_;
   const NoiseSchedule& schedule_;
   const TrainingData& data_;

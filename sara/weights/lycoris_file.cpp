@@ -25,6 +25,8 @@ std::string lycoris_name(const std::string& key, bool norm) {
 }  // namespace
 
 TensorMap lycoris_tensors(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters, at::ScalarType dtype, bool force) {
+  if (const auto family = model.family(); family != "sd1" && family != "sd2")
+    throw InvalidArgument(message("--as lycoris: readers look for ", family, " layers under the names of single files, which are not written. Fix: use --as model"));
   std::set<std::string> keys = keys_of(adapters);
   for (const auto& key : std::set<std::string>(keys)) {
     if (key.rfind(kUnet, 0) != 0) throw BadFile(adapters.front().adapter.source, message(escaped(key), " is not of the denoiser (expected unet. in front). Fix: use --as model"));

@@ -11,7 +11,8 @@ namespace sara {
 // the weights: `lora_unet_<path with _>.diff` [shape of the weight], `.diff_b` for its bias, `.w_norm` and `.b_norm` for norms.
 // Dense: as large as the tensors it touches. A bias alone comes with a zero difference of its weight, which readers look for.
 // adapters: made for this model (see require_base). dtype: fp32, bf16 or fp16.
-// Throws BadFile for keys that are not the denoiser's or do not fit.
+// Throws InvalidArgument unless the model is SD 1.x or 2.x, whose names these are; BadFile for keys that are not the
+// denoiser's or do not fit.
 TensorMap lycoris_tensors(const ModelFolder& model, const std::vector<ScaledAdapter>& adapters, at::ScalarType dtype, bool force);
 
 // What kohya's tools look for in such a file.

@@ -16,8 +16,37 @@ namespace fs = std::filesystem;
 struct Part {
   const char *name, *class_name;
 };
-constexpr Part kParts[] = {
-    {"unet", "UNet2DConditionModel"}, {"vae", "AutoencoderKL"}, {"text_encoder", "CLIPTextModel"}, {"tokenizer", "CLIPTokenizer"}, {"scheduler", ""}};
+struct Pipeline {
+  const char* class_name;
+  std::vector<Part> parts;
+};
+
+const std::vector<Pipeline>& pipelines() {
+  static const std::vector<Pipeline> all = {
+      {"StableDiffusionPipeline",
+       {{"unet", "UNet2DConditionModel"}, {"vae", "AutoencoderKL"}, {"text_encoder", "CLIPTextModel"}, {"tokenizer", "CLIPTokenizer"}, {"scheduler", ""}}},
+      {"StableDiffusionXLPipeline",
+       {{"unet", "UNet2DConditionModel"},
+        {"vae", "AutoencoderKL"},
+        {"text_encoder", "CLIPTextModel"},
+        {"text_encoder_2", "CLIPTextModelWithProjection"},
+        {"tokenizer", "CLIPTokenizer"},
+        {"tokenizer_2", "CLIPTokenizer"},
+        {"scheduler", ""}}},
+  };
+  return all;
+}
+
+// Throws BadFile when the index names a pipeline that is not among them.
+const Pipeline& pipeline_of(const Json& index, const std::string& index_path) {
+  const auto class_name = index.value("_class_name", Json());
+  std::string known;
+  for (const auto& pipeline : pipelines()) {
+    if (class_name == pipeline.class_name) return pipeline;
+    known += (known.empty() ? "" : ", ") + std::string(pipeline.class_name);
+  }
+  throw BadFile(index_path, message("unsupported pipeline (expected one of ", known, ", got ", escaped(class_name.dump()), ")"));
+}
 
 Json read_object(const std::string& path) {
   std::error_code failure;
@@ -43,11 +72,7 @@ ModelFolder::ModelFolder(std::string path, ModelReading reading) : path_(std::mo
   const auto index_path = (fs::path(path_) / "model_index.json").string();
   if (!fs::exists(index_path, failure)) throw BadFile(path_, "no model_index.json here (expected a folder in diffusers' layout)");
   index_ = read_object(index_path);
-  const auto pipeline = index_.value("_class_name", Json());
-  if (pipeline != "StableDiffusionPipeline") {
-    throw BadFile(index_path, message("unsupported pipeline (expected StableDiffusionPipeline, got ", escaped(pipeline.dump()), ")"));
-  }
-  for (const auto& [name, class_name] : kParts) {
+  for (const auto& [name, class_name] : pipeline_of(index_, index_path).parts) {
     const auto entry = index_.value(name, Json());
     if (!entry.is_array() || entry.size() != 2 || !entry[1].is_string()) throw BadFile(index_path, message("component ", name, " is absent"));
     const auto got = entry[1].get<std::string>();
@@ -80,12 +105,22 @@ template ClipTextConfig ModelFolder::read_config<ClipTextConfig>(const std::stri
 
 std::string ModelFolder::family() const {
   if (file_) return file_->layout().family;
+  if (index_.at("_class_name") == "StableDiffusionXLPipeline") return "sdxl";
   return read_config<UNetConfig>("unet").use_linear_projection ? "sd2" : "sd1";
 }
 
+std::string ModelFolder::denoiser_name() const { return "unet"; }
+
+std::vector<std::string> ModelFolder::text_encoder_names() const {
+  std::vector<std::string> names;
+  for (const auto& part : pipeline_of(index_, path_).parts)
+    if (std::string(part.name).starts_with("text_encoder")) names.emplace_back(part.name);
+  return names;
+}
+
 int64_t ModelFolder::resolution() const {
-  const auto size = read_config<UNetConfig>("unet").sample_size;
-  if (!size) throw InvalidArgument(message(component_path("unet"), ": the config has no sample_size. Fix: add --resolution"));
+  const auto size = read_config<UNetConfig>(denoiser_name()).sample_size;
+  if (!size) throw InvalidArgument(message(component_path(denoiser_name()), ": the config has no sample_size. Fix: add --resolution"));
   return *size * read_config<VaeConfig>("vae").factor();
 }
 
@@ -126,23 +161,27 @@ std::string ModelFolder::component_hash(const std::string& name) const {
 }
 
 template <class Model, class Config>
-std::shared_ptr<Model> ModelFolder::load(const std::string& name, c10::ScalarType dtype, c10::Device device) const {
-  auto model = std::make_shared<Model>(read_config<Config>(name), torch::TensorOptions().dtype(dtype).device(device));
+std::shared_ptr<Model> ModelFolder::load(const std::string& name, const Config& config, c10::ScalarType dtype, c10::Device device) const {
+  auto model = std::make_shared<Model>(config, torch::TensorOptions().dtype(dtype).device(device));
   load_weights_(*model, weights(name), allow_nonfinite_);
   model->eval();
   return model;
 }
 
 std::shared_ptr<UNet2DConditionModel> ModelFolder::load_unet(c10::ScalarType dtype, c10::Device device) const {
-  return load<UNet2DConditionModel, UNetConfig>("unet", dtype, device);
+  return load<UNet2DConditionModel>("unet", read_config<UNetConfig>("unet"), dtype, device);
 }
+
+std::shared_ptr<Denoiser> ModelFolder::load_denoiser(c10::ScalarType dtype, c10::Device device) const { return load_unet(dtype, device); }
 
 std::shared_ptr<AutoencoderKL> ModelFolder::load_vae(c10::ScalarType dtype, c10::Device device) const {
-  return load<AutoencoderKL, VaeConfig>("vae", dtype, device);
+  return load<AutoencoderKL>("vae", read_config<VaeConfig>("vae"), dtype, device);
 }
 
-std::shared_ptr<ClipTextModel> ModelFolder::load_text_encoder(c10::ScalarType dtype, c10::Device device) const {
-  return load<ClipTextModel, ClipTextConfig>("text_encoder", dtype, device);
+std::shared_ptr<ClipTextModel> ModelFolder::load_clip_text(const std::string& name, c10::ScalarType dtype, c10::Device device) const {
+  auto config = read_config<ClipTextConfig>(name);
+  config.with_projection = index_.at(name)[1] == "CLIPTextModelWithProjection";  // config.json may not name its class
+  return load<ClipTextModel>(name, config, dtype, device);
 }
 
 Json ModelFolder::scheduler_config() const {

@@ -23,10 +23,13 @@ class ModelFolder {
   const std::string& path() const { return path_; }
   std::string name() const;  // the folder's own name, the file's without its ending
   const Json& index() const { return index_; }
-  // "sd1" (convolution projections) or "sd2" (linear projections).
+  // "sd1" (convolution projections), "sd2" (linear projections) or "sdxl".
   std::string family() const;
+  // The component that is trained: "unet".
+  std::string denoiser_name() const;
+  std::vector<std::string> text_encoder_names() const;
 
-  // Side in pixels the model was made for: the UNet's sample_size times the autoencoder's factor.
+  // Side in pixels the model was made for: the denoiser's sample_size times the autoencoder's factor.
   int64_t resolution() const;
 
   const ModelReading& reading() const { return reading_; }
@@ -40,17 +43,18 @@ class ModelFolder {
 
   void allow_nonfinite() { allow_nonfinite_ = true; }
   std::shared_ptr<UNet2DConditionModel> load_unet(c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
+  std::shared_ptr<Denoiser> load_denoiser(c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
   std::shared_ptr<AutoencoderKL> load_vae(c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
-  std::shared_ptr<ClipTextModel> load_text_encoder(c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
+  std::shared_ptr<ClipTextModel> load_clip_text(const std::string& name, c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
   Json scheduler_config() const;
   // A component's config as its struct; what from_json refuses becomes BadFile naming config.json.
   template <class Config>
   Config read_config(const std::string& name) const;
-  std::string tokenizer_path() const { return file_ ? file_->tokenizer_path() : component_path("tokenizer"); }
+  std::string tokenizer_path(const std::string& name = "tokenizer") const { return file_ ? file_->tokenizer_path(name) : component_path(name); }
 
  private:
   template <class Model, class Config>
-  std::shared_ptr<Model> load(const std::string& name, c10::ScalarType dtype, c10::Device device) const;
+  std::shared_ptr<Model> load(const std::string& name, const Config& config, c10::ScalarType dtype, c10::Device device) const;
 
   std::string path_;
   ModelReading reading_;

@@ -8,8 +8,10 @@ namespace sara {
 
 TunedWeights::TunedWeights(std::string path) : path_(std::move(path)) {
   if (is_model_path(path_)) {
-    files_ = std::make_unique<WeightFiles>(ModelFolder(path_).weights("unet"));
-    for (const auto& entry : files_->entries()) entries_["unet." + entry.info->name] = entry;
+    const ModelFolder model(path_);
+    const auto denoiser = model.denoiser_name();
+    files_ = std::make_unique<WeightFiles>(model.weights(denoiser));
+    for (const auto& entry : files_->entries()) entries_[denoiser + "." + entry.info->name] = entry;
     return;
   }
   file_ = std::make_unique<SafetensorsReader>(path_);

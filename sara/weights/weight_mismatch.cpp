@@ -92,10 +92,13 @@ std::string WeightMismatch::text() const {
 }
 
 std::shared_ptr<torch::nn::Module> empty_network(const std::string& class_name, const Json& config) {
-  const bool text_time = !config.value("addition_embed_type", Json()).is_null();  // SDXL
-  if (class_name == "UNet2DConditionModel" && !text_time) return without_memory<UNet2DConditionModel, UNetConfig>(config);
+  if (class_name == "UNet2DConditionModel") return without_memory<UNet2DConditionModel, UNetConfig>(config);
   if (class_name == "AutoencoderKL") return without_memory<AutoencoderKL, VaeConfig>(config);
-  if (class_name == "CLIPTextModel") return without_memory<ClipTextModel, ClipTextConfig>(config);
+  if (class_name == "CLIPTextModel" || class_name == "CLIPTextModelWithProjection") {
+    Json with_class = config;  // config.json may not name its class
+    with_class["architectures"] = {class_name};
+    return without_memory<ClipTextModel, ClipTextConfig>(with_class);
+  }
   return nullptr;
 }
 

@@ -75,6 +75,19 @@ TEST(LatentCache, RandomFlipsAddTheMirrorImages) {
   }
 }
 
+TEST(LatentCache, SaysTheSizeOfEachFileAndWhereItWasCut) {
+  Folder folder;
+  const std::vector<Sample> samples = {{folder.image("wide.png", 40, 21), {"w"}}, {folder.image("high.png", 16, 30), {"h"}}};
+  CountingImageEncoder encoder;
+  for (const bool reused : {false, true}) {
+    const auto cache = cached(samples, at_16(true), {folder.path("cache"), "v", 2}, encoder);
+    EXPECT_EQ(cache.reused, reused);
+    // Height and width of the file, top and left of the crop in the resized image (30 x 16 from 40 x 21), of its mirror image.
+    const auto expected = torch::tensor({{21, 40, 0, 7, 16, 16}, {30, 16, 7, 0, 16, 16}, {21, 40, 0, 7, 16, 16}, {30, 16, 7, 0, 16, 16}}, torch::kFloat32);
+    EXPECT_TRUE(cache.time_ids.equal(expected)) << cache.time_ids;
+  }
+}
+
 TEST(LatentCache, IsReadBackWithoutEncodingWhenNothingChanged) {
   Folder folder;
   const auto samples = three_images(folder);

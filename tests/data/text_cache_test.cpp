@@ -27,9 +27,9 @@ class LetterTokenizer : public Tokenizer {
 
 struct CountingTextEncoder {
   int64_t captions = 0;
-  torch::Tensor operator()(const torch::Tensor& ids) {
+  TextConditions operator()(const torch::Tensor& ids) {
     captions += ids.size(0);
-    return torch::stack({ids.to(torch::kFloat32), ids.to(torch::kFloat32) * 2}, 2);
+    return {torch::stack({ids.to(torch::kFloat32), ids.to(torch::kFloat32) * 2}, 2), {}};
   }
 };
 
@@ -43,8 +43,22 @@ TEST(TextCache, EveryDifferentCaptionIsEncodedOnceAndTheEmptyOneIsRowZero) {
   EXPECT_EQ(cache.ids[TextCache::kEmpty].sum().item<int64_t>(), 0);
   EXPECT_EQ(cache.ids[1][0].item<int64_t>(), 'c');
   EXPECT_EQ(encoder.captions, 3);
-  EXPECT_TRUE(torch::equal(cache.hidden, CountingTextEncoder()(cache.ids)));
+  EXPECT_TRUE(torch::equal(cache.hidden, CountingTextEncoder()(cache.ids).text));
   EXPECT_TRUE(cache.cut.empty());
+}
+
+TEST(TextCache, KeepsThePooledTextOfEncodersThatGiveOneAlsoOnDisk) {
+  Folder folder;
+  const std::vector<Sample> samples = {{"a", {"cat"}}, {"b", {"dog"}}};
+  const auto encode = [](const torch::Tensor& ids) {
+    const auto states = ids.to(torch::kFloat32).unsqueeze(2);
+    return TextConditions{states, states.sum(1)};
+  };
+  for (const bool reused : {false, true}) {
+    const auto cache = cache_text(samples, LetterTokenizer(), {folder.path("cache"), "t", 2}, encode);
+    EXPECT_EQ(cache.reused, reused);
+    EXPECT_TRUE(cache.pooled.equal(cache.ids.sum(1, true).to(torch::kFloat32)));
+  }
 }
 
 TEST(TextCache, WithoutAnEncoderThereAreOnlyIds) {
@@ -90,7 +104,7 @@ TEST(TextCache, CaptionsThatAreCutAreCounted) {
 TEST(TextCache, ACaptionWithoutFiniteHiddenStatesIsNamed) {
   const auto encode = [](const torch::Tensor& ids) {
     auto hidden = CountingTextEncoder()(ids);
-    hidden.masked_fill_(hidden == float('d'), INFINITY);
+    hidden.text.masked_fill_(hidden.text == float('d'), INFINITY);
     return hidden;
   };
   const auto text =

@@ -16,6 +16,13 @@ TEST(ClipText, OfTheKnownModelsHasThePublishedTensors) {
   EXPECT_EQ(elements(l), 123'060'480);
   EXPECT_EQ(l.parameters().size(), 196u);
   EXPECT_EQ(elements(h), 340'387'840);
+  const ClipTextModel g(open_clip_g(), torch::device(torch::kMeta));
+  EXPECT_EQ(elements(g), 694'659'840);
+  EXPECT_EQ(g.named_parameters()["text_projection.weight"].sizes(), (std::vector<int64_t>{1280, 1280}));
+  auto projected = clip_l();
+  projected.with_projection = true;
+  projected.projection_dim = 768;
+  EXPECT_EQ(elements(ClipTextModel(projected, torch::device(torch::kMeta))), 123'650'304);
   const auto p = l.named_parameters();
   EXPECT_TRUE(p.contains("text_model.encoder.layers.11.self_attn.out_proj.bias"));
   EXPECT_EQ(p["text_model.embeddings.position_embedding.weight"].sizes(), (std::vector<int64_t>{77, 768}));

@@ -60,12 +60,14 @@ TEST(UNetConfig, AFileGoesThroughUnchangedWithItsUnknownKeys) {
 }
 
 TEST(UNetConfig, TheKnownModelsGoThroughJsonUnchanged) {
-  for (const auto& config : {sd15(), sd20()}) {
+  for (const auto& config : {sd15(), sd20(), sdxl()}) {
     const Json json = config.to_json();
     EXPECT_EQ(UNetConfig::from_json(json).to_json(), json);
   }
   EXPECT_EQ(sd15().to_json().at("attention_head_dim"), 8);
   EXPECT_EQ(sd20().to_json().at("attention_head_dim"), (Json{5, 10, 20, 20}));
+  EXPECT_EQ(sdxl().to_json().at("addition_embed_type"), "text_time");
+  EXPECT_FALSE(sd15().to_json().contains("addition_embed_type"));
 }
 
 TEST(UNetConfig, NumAttentionHeadsIsHonouredAndStaysUnderItsName) {
@@ -78,7 +80,7 @@ TEST(UNetConfig, NumAttentionHeadsIsHonouredAndStaysUnderItsName) {
 
 TEST(UNetConfig, EveryUnsupportedVariantIsRefusedByItsKey) {
   const std::vector<std::pair<std::string, Json>> variants = {{"class_embed_type", "timestep"},
-                                                              {"addition_embed_type", "text_time"},
+                                                              {"addition_embed_type", "text_image"},
                                                               {"addition_time_embed_dim", 256},
                                                               {"num_class_embeds", 10},
                                                               {"projection_class_embeddings_input_dim", 2816},
@@ -111,6 +113,15 @@ TEST(UNetConfig, EveryUnsupportedVariantIsRefusedByItsKey) {
     EXPECT_NE(text.find("\"" + key + "\""), std::string::npos) << key << ": " << text;
     EXPECT_NE(text.find("Fix: "), std::string::npos) << key << ": " << text;
   }
+}
+
+TEST(UNetConfig, TextTimeNeedsItsTwoSizes) {
+  Json json = {{"addition_embed_type", "text_time"}, {"addition_time_embed_dim", 8}, {"projection_class_embeddings_input_dim", 80}};
+  EXPECT_EQ(UNetConfig::from_json(json).text_time->in_channels, 80);
+  json["projection_class_embeddings_input_dim"] = nullptr;
+  EXPECT_NE(refusal(json).find("\"projection_class_embeddings_input_dim\" is missing"), std::string::npos);
+  json["addition_time_embed_dim"] = -1;
+  EXPECT_NE(refusal(json).find("\"addition_time_embed_dim\""), std::string::npos);
 }
 
 TEST(UNetConfig, MalformedValuesAreRefusedWithWhatWasExpectedAndGot) {

@@ -34,6 +34,17 @@ TEST(UNet, OfSd20HasThePublishedTensors) {
             (std::vector<int64_t>{1280, 1280}));
 }
 
+TEST(UNet, OfSdxlHasThePublishedTensors) {
+  const UNet2DConditionModel unet(sdxl(), torch::device(torch::kMeta));
+  EXPECT_EQ(unet.parameters().size(), 1'680u);
+  EXPECT_EQ(elements(unet), 2'567'463'684);
+  EXPECT_EQ(elements_by_dim(unet), (std::map<int64_t, int64_t>{{1, 1'583'364}, {2, 2'232'647'680}, {4, 333'232'640}}));
+  const auto p = unet.named_parameters();
+  EXPECT_EQ(p["add_embedding.linear_1.weight"].sizes(), (std::vector<int64_t>{1280, 2816}));
+  EXPECT_TRUE(p.contains("mid_block.attentions.0.transformer_blocks.9.norm3.bias"));
+  EXPECT_TRUE(p.contains("up_blocks.0.attentions.2.transformer_blocks.9.norm3.bias"));
+}
+
 TEST(UNet, RunsForwardAndBackwardInBothPrecisionsWithAGradientForEveryWeight) {
   for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
     UNet2DConditionModel unet(small_unet(), dtype);
@@ -84,6 +95,28 @@ TEST(UNet, WrongShapesAreRefusedByName) {
   EXPECT_NE(reason(x, torch::zeros({1}), text).find("timestep"), std::string::npos);
   EXPECT_NE(reason(x, t, torch::zeros({2, 3, 8})).find("encoder_hidden_states"), std::string::npos);
   EXPECT_NE(reason(x, t, torch::zeros({1, 3, 12})).find("encoder_hidden_states"), std::string::npos);
+}
+
+TEST(UNet, AddedConditionsAreNeededExactlyWhereTheConfigSaysSo) {
+  auto config = small_unet();
+  const auto x = torch::zeros({2, 4, 4, 4}), t = torch::zeros({2}), text = torch::zeros({2, 3, 12});
+  const AddedConditions added{torch::zeros({2, 8}), torch::zeros({2, 6})};
+  const auto reason = [&](const UNetConfig& of, const AddedConditions& given) {
+    try {
+      UNet2DConditionModel unet(of, torch::kFloat32);
+      initialize_(unet, 1);
+      unet.forward(x, t, text, given);
+    } catch (const InvalidArgument& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  EXPECT_NE(reason(config, added).find("takes neither pooled text nor time ids"), std::string::npos);
+  config.text_time = TextTimeConfig{.time_channels = 4, .in_channels = 32};
+  EXPECT_EQ(reason(config, added), "accepted");
+  EXPECT_NE(reason(config, {}).find("P + N * 4 = 32, got none and none"), std::string::npos);
+  EXPECT_NE(reason(config, {torch::zeros({2, 9}), added.time_ids}).find("got [2, 9] and [2, 6]"), std::string::npos);
+  EXPECT_NE(reason(config, {torch::zeros({1, 8}), torch::zeros({1, 6})}).find("[2, P]"), std::string::npos);
 }
 
 TEST(UNet, HeadsThatDoNotDivideABlockAreRefused) {

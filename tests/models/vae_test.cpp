@@ -22,10 +22,7 @@ TEST(Vae, OfStableDiffusionHasThePublishedTensors) {
 }
 
 TEST(Vae, WithoutQuantisationConvolutionsAnd16ChannelsHasTheSd3Tensors) {
-  auto config = sd_vae();
-  config.latent_channels = 16;
-  config.use_quant_conv = config.use_post_quant_conv = false;
-  const AutoencoderKL vae(config, torch::device(torch::kMeta));
+  const AutoencoderKL vae(sd3_vae(), torch::device(torch::kMeta));
   EXPECT_EQ(vae.parameters().size(), 244u);
   EXPECT_EQ(elements(vae), 83'819'683);
 }

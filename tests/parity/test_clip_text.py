@@ -9,7 +9,7 @@ import torch
 from model_parity import assert_close, assert_gradients_close, randomize
 from probe import ProbeError, run_probe
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 # transformers 5 registers the layers without the prefix that its files and ours carry.
 PREFIX = "text_model."
@@ -48,6 +48,36 @@ def test_hidden_state_and_all_gradients_equal_transformers(case, tmp_path):
     )
     assert_close(out["output"], expected)
     assert_gradients_close(out, model, prefix="" if PREFIX in next(iter(dict(model.named_parameters()))) else PREFIX)
+
+
+PROJECTED = dict(SMALL, hidden_act="gelu", projection_dim=24, bos_token_id=96, eos_token_id=97, pad_token_id=0)
+
+
+@pytest.mark.parametrize("eos", [97, 2], ids=["end token", "files with the old id"])
+@pytest.mark.parametrize("state", ["pooled", "penultimate", "last"])
+def test_states_with_projection_and_all_gradients_equal_transformers(state, eos, tmp_path):
+    model = randomize(CLIPTextModelWithProjection(CLIPTextConfig(**dict(PROJECTED, eos_token_id=eos))), seed=6).train()
+    ids = torch.tensor([[96, 5, 6, 97, 97, 97], [96, 7, 97, 0, 0, 0], [96, 8, 9, 10, 11, 97]])
+    save_file({name: value.detach() for name, value in model.named_parameters()}, tmp_path / "weights.safetensors")
+
+    out = model(ids, output_hidden_states=True)
+    expected = {"pooled": out.text_embeds, "penultimate": out.hidden_states[-2], "last": out.last_hidden_state}[state]
+    cotangent = torch.randn(expected.shape, generator=torch.Generator().manual_seed(7))
+    (expected * cotangent).sum().backward()
+    config = dict(published_config(model), architectures=["CLIPTextModelWithProjection"])
+    out = run_probe(
+        "clip_text",
+        {"ids": ids, "cotangent": cotangent},
+        {"model": config, "weights": str(tmp_path / "weights.safetensors"), "gradients": True, "state": state},
+    )
+    assert_close(out["output"], expected)
+    assert_gradients_close(out, model)
+
+
+def test_a_projection_needs_the_end_token():
+    config = dict(published_config(CLIPTextModel(CLIPTextConfig(**PROJECTED))), architectures=["CLIPTextModelWithProjection"])
+    with pytest.raises(ProbeError, match="no end token 97"):
+        run_probe("clip_text", {"ids": torch.tensor([[96, 5, 97], [96, 5, 6]]), "cotangent": torch.zeros(1)}, {"model": config, "seed": 1})
 
 
 def test_full_clip_l_with_its_fresh_weights_equals_transformers(tmp_path):

@@ -29,7 +29,22 @@ SD2_FORM = dict(
     use_linear_projection=True,
     upcast_attention=True,
 )
+SDXL_FORM = dict(
+    block_out_channels=(16, 32, 64),
+    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    transformer_layers_per_block=(1, 2, 3),
+    attention_head_dim=(2, 4, 8),
+    cross_attention_dim=40,
+    norm_num_groups=8,
+    use_linear_projection=True,
+    addition_embed_type="text_time",
+    addition_time_embed_dim=10,
+    projection_class_embeddings_input_dim=6 * 10 + 24,
+)
 CASES = {
+    "SDXL form": (SDXL_FORM, (2, 16, 16)),
+    "SDXL form, odd sizes": (SDXL_FORM, (3, 9, 14)),
     "SD1 form": (SD1_FORM, (2, 16, 16)),
     "SD1 form, odd sizes": (SD1_FORM, (1, 7, 9)),
     "SD2 form": (SD2_FORM, (2, 16, 8)),
@@ -81,12 +96,23 @@ CASES = {
 def inputs(model, batch, height, width, seed=0):
     generator = torch.Generator().manual_seed(seed)
     config = model.config
-    return {
+    added = {}
+    if config.addition_embed_type == "text_time":
+        pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+        added["pooled"] = torch.randn(batch, pooled, generator=generator)
+        added["time_ids"] = torch.randint(0, 2000, (batch, 6), generator=generator).float()
+    return added | {
         "sample": torch.randn(batch, config.in_channels, height, width, generator=generator),
         "timestep": torch.tensor([3, 977, 500][:batch]),
         "text": torch.randn(batch, 7, config.cross_attention_dim, generator=generator),
         "cotangent": torch.randn(batch, config.out_channels, height, width, generator=generator),
     }
+
+
+def drawn(model, tensors):
+    """What diffusers answers."""
+    added = {"text_embeds": tensors["pooled"], "time_ids": tensors["time_ids"]} if "pooled" in tensors else None
+    return model(tensors["sample"], tensors["timestep"], tensors["text"], added_cond_kwargs=added).sample
 
 
 def published_config(model):
@@ -101,7 +127,7 @@ def test_output_and_all_gradients_equal_diffusers(case, scale, tmp_path):
     tensors = inputs(model, batch, height, width)
     save_file(model.state_dict(), tmp_path / "weights.safetensors")
 
-    expected = model(tensors["sample"], tensors["timestep"], tensors["text"]).sample
+    expected = drawn(model, tensors)
     (expected * tensors["cotangent"]).sum().backward()
     out = run_probe(
         "unet",
@@ -112,16 +138,16 @@ def test_output_and_all_gradients_equal_diffusers(case, scale, tmp_path):
     assert_gradients_close(out, model)
 
 
-@pytest.mark.parametrize("form", [SD1_FORM, dict(SD2_FORM, upcast_attention=False)], ids=["SD1", "SD2"])
+@pytest.mark.parametrize("form", [SD1_FORM, dict(SD2_FORM, upcast_attention=False), SDXL_FORM], ids=["SD1", "SD2", "SDXL"])
 def test_bfloat16_output_equals_diffusers_up_to_its_rounding(form, tmp_path):
     model = randomize(UNet2DConditionModel(**form), seed=2).to(torch.bfloat16)
     tensors = inputs(model, 2, 16, 16)
     save_file(model.state_dict(), tmp_path / "weights.safetensors")
     with torch.no_grad():
-        rounded = {name: tensors[name].to(torch.bfloat16) for name in ("sample", "text")}
-        in_bf16 = model(rounded["sample"], tensors["timestep"], rounded["text"]).sample
+        rounded = {name: tensors[name].to(torch.bfloat16) for name in ("sample", "text", "pooled") if name in tensors}
+        in_bf16 = drawn(model, dict(tensors, **rounded))
         model.float()
-        in_fp32 = model(rounded["sample"].float(), tensors["timestep"], rounded["text"].float()).sample
+        in_fp32 = drawn(model, dict(tensors, **{name: value.float() for name, value in rounded.items()}))
     out = run_probe(
         "unet",
         tensors,
@@ -132,6 +158,29 @@ def test_bfloat16_output_equals_diffusers_up_to_its_rounding(form, tmp_path):
     scale = in_fp32.norm()
     theirs, ours = (in_bf16.float() - in_fp32).norm() / scale, (out["output"].float() - in_fp32).norm() / scale
     assert ours < 1.5 * theirs + 1e-3, f"ours {ours:.4f}, diffusers {theirs:.4f}"
+
+
+def test_the_names_of_sdxl_are_those_of_diffusers(tmp_path):
+    """Nothing holds the 2.57 G weights: both sides know only their shapes."""
+    published = dict(
+        sample_size=128,
+        block_out_channels=(320, 640, 1280),
+        down_block_types=SDXL_FORM["down_block_types"],
+        up_block_types=SDXL_FORM["up_block_types"],
+        transformer_layers_per_block=(1, 2, 10),
+        attention_head_dim=(5, 10, 20),
+        cross_attention_dim=2048,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=2816,
+    )
+    with torch.device("meta"):
+        model = UNet2DConditionModel(**published)
+    shapes = run_probe("shapes", config={"class": "UNet2DConditionModel", "model": published_config(model)})
+    expected = {name: list(value.shape) for name, value in model.named_parameters()}
+    assert len(expected) == 1680
+    assert {name: value.tolist() for name, value in shapes.items()} == expected
 
 
 PUBLISHED = {

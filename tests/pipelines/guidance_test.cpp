@@ -6,6 +6,7 @@
 #include <torch/utils.h>
 
 #include "sara/models/initialize.h"
+#include "sara/models/unet.h"
 
 namespace sara {
 namespace {
@@ -37,9 +38,9 @@ TEST(Guidance, TheBatchOfBothHalvesEqualsTwoCalls) {
   const auto unet = tiny();
   torch::manual_seed(2);
   const auto latents = torch::randn({2, 4, 8, 8}), with = torch::randn({2, 5, 8}), without = torch::randn({2, 5, 8});
-  const auto both = guided_prediction(unet, latents, 500, with, without, 7.5);
-  const auto plain = guided_prediction(unet, latents, 500, with, {}, 1);
-  const auto empty = guided_prediction(unet, latents, 500, without, {}, 1);
+  const auto both = guided_prediction(unet, latents, 500, {with, {}}, {without, {}}, 7.5);
+  const auto plain = guided_prediction(unet, latents, 500, {with, {}}, {}, 1);
+  const auto empty = guided_prediction(unet, latents, 500, {without, {}}, {}, 1);
   EXPECT_TRUE(torch::allclose(both, guided(empty, plain, 7.5), 1e-4, 1e-5));
 }
 
@@ -48,7 +49,7 @@ TEST(Guidance, AHalfPrecisionDenoiserAnswersInFp32) {
   auto unet = tiny();
   unet.to(torch::kBFloat16);
   const auto latents = torch::randn({1, 4, 8, 8}), text = torch::randn({1, 5, 8}).to(torch::kBFloat16);
-  EXPECT_EQ(guided_prediction(unet, latents, 10, text, text, 2).scalar_type(), torch::kFloat32);
+  EXPECT_EQ(guided_prediction(unet, latents, 10, {text, {}}, {text, {}}, 2).scalar_type(), torch::kFloat32);
 }
 
 }  // namespace

@@ -85,14 +85,14 @@ def write_json(path, value):
     path.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def write_tokenizer(folder):
+def write_tokenizer(folder, pad="<|endoftext|>"):
     """A CLIP tokenizer without merges: a token a byte."""
     folder.mkdir(parents=True)
     letters = byte_letters()
     words = letters + [letter + "</w>" for letter in letters] + ["<|startoftext|>", "<|endoftext|>"]
     (folder / "vocab.json").write_text(json.dumps({word: index for index, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    special = dict(bos_token="<|startoftext|>", eos_token="<|endoftext|>", unk_token="<|endoftext|>", pad_token="<|endoftext|>")
+    special = dict(bos_token="<|startoftext|>", eos_token="<|endoftext|>", unk_token="<|endoftext|>", pad_token=pad)
     write_json(folder / "special_tokens_map.json", special)
     write_json(folder / "tokenizer_config.json", dict(special, model_max_length=20, tokenizer_class="CLIPTokenizer", do_lower_case=True))
 

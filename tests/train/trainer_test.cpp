@@ -12,6 +12,7 @@
 #include "sara/base/random.h"
 #include "sara/methods/registry.h"
 #include "sara/models/initialize.h"
+#include "sara/models/unet.h"
 #include "sara/train/loss.h"
 #include "tests/support/small_models.h"
 
@@ -24,7 +25,7 @@ constexpr uint64_t kSeed = 5;
 TrainingData four_pictures() {
   torch::manual_seed(1);
   TrainingData data;
-  data.latents = {torch::randn({4, 4, 4, 4}), torch::full({4, 4, 4, 4}, 0.1), 4};
+  data.latents = {torch::randn({4, 4, 4, 4}), torch::full({4, 4, 4, 4}, 0.1), torch::zeros({4, 6}), 4};
   data.text.hidden = torch::randn({5, 3, 12});
   data.text.rows = {{1}, {2}, {3}, {4}};
   data.scaling_factor = 0.5;

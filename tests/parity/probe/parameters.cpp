@@ -52,7 +52,7 @@ void give_gradients(torch::nn::Module& model, const torch::Tensor& loss, TensorM
   if (!loss.requires_grad()) return;
   loss.backward();
   for (const auto& item : model.named_parameters())
-    if (item.value().requires_grad()) out["grad." + item.key()] = item.value().grad();
+    if (item.value().grad().defined()) out["grad." + item.key()] = item.value().grad();
 }
 
 torch::TensorOptions tensor_options(const Json& config) {

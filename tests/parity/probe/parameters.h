@@ -14,7 +14,7 @@ void fill_parameters(torch::nn::Module& model, const Json& config);
 // Keeps gradients for the parameters listed in config["gradients"] (all of them when that is true, none when absent).
 void choose_gradients(torch::nn::Module& model, const Json& config);
 
-// out["grad.<name>"] = d sum(result · cotangent) / d parameter for the chosen ones.
+// out["grad.<name>"] = d sum(result · cotangent) / d parameter for the chosen ones that the result depends on.
 void give_gradients(torch::nn::Module& model, const torch::Tensor& loss, TensorMap& out);
 
 // The dtype named in config["dtype"], float32 by default.

@@ -8,7 +8,7 @@
 #include "sara/models/config.h"
 
 // config: "model" (a config.json, "sd15" or "sd20") and the keys of parameters.h. Tensors: sample, timestep, text,
-// cotangent. Gives output and gradients.
+// cotangent, for text_time also pooled and time_ids. Gives output and gradients.
 SARA_PROBE(unet) {
   using namespace sara;
   const Json& model_config = in.config.at("model");
@@ -19,8 +19,10 @@ SARA_PROBE(unet) {
   UNet2DConditionModel unet(config, options);
   tests::fill_parameters(unet, in.config);
   tests::choose_gradients(unet, in.config);
-  const auto result =
-      unet.forward(in.tensors.at("sample").to(options), in.tensors.at("timestep"), in.tensors.at("text").to(options));
+  AddedConditions added;
+  if (in.tensors.count("pooled")) added = {in.tensors.at("pooled").to(options), in.tensors.at("time_ids")};
+  const auto result = unet.forward(in.tensors.at("sample").to(options), in.tensors.at("timestep"),
+                                   in.tensors.at("text").to(options), added);
   tests::give_gradients(unet, (result * in.tensors.at("cotangent")).sum(), out);
   out["output"] = result.detach();
 }

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/models/text_encoders.h"
+
+#include "sara/base/error.h"
+
+#include <torch/types.h>
+#include <torch/utils.h>
+
+#include <utility>
+
+namespace sara {
+namespace {
+
+TextEncoders::Input input_of(const ClipTextModel& clip) {
+  return {clip.config().vocab_size, clip.config().max_position_embeddings};
+}
+
+ClipTextStates states_of(const ClipTextModel& clip, const torch::Tensor& ids) {
+  return clip.states(ids.to(clip.parameters().front().device()));
+}
+
+}  // namespace
+
+SdTextEncoders::SdTextEncoders(std::shared_ptr<ClipTextModel> clip) : clip_(std::move(clip)) {}
+
+TextConditions SdTextEncoders::encode(const std::vector<torch::Tensor>& ids) const {
+  const torch::NoGradGuard no_grad;
+  return {states_of(*clip_, ids.at(0)).last, {}};
+}
+
+std::vector<TextEncoders::Input> SdTextEncoders::inputs() const { return {input_of(*clip_)}; }
+
+int64_t SdTextEncoders::text_width() const { return clip_->config().hidden_size; }
+
+SdxlTextEncoders::SdxlTextEncoders(std::shared_ptr<ClipTextModel> clip_l, std::shared_ptr<ClipTextModel> clip_g)
+    : clip_l_(std::move(clip_l)), clip_g_(std::move(clip_g)) {
+  if (!clip_g_->config().with_projection)
+    throw InvalidArgument("the second text encoder of SDXL has no projection. Fix: use a CLIPTextModelWithProjection");
+}
+
+TextConditions SdxlTextEncoders::encode(const std::vector<torch::Tensor>& ids) const {
+  const torch::NoGradGuard no_grad;
+  const auto l = states_of(*clip_l_, ids.at(0)), g = states_of(*clip_g_, ids.at(1));
+  return {torch::cat({l.penultimate, g.penultimate}, 2), g.pooled};
+}
+
+std::vector<TextEncoders::Input> SdxlTextEncoders::inputs() const { return {input_of(*clip_l_), input_of(*clip_g_)}; }
+
+int64_t SdxlTextEncoders::text_width() const { return clip_l_->config().hidden_size + clip_g_->config().hidden_size; }
+
+int64_t SdxlTextEncoders::pooled_width() const { return clip_g_->config().projection_dim; }
+
+}  // namespace sara
