@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "sara/ops/memory_level.h"
+
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
@@ -23,6 +25,14 @@ struct DenoiserInputs {
   bool time_ids = false;
 };
 
+// The size of one forward pass.
+struct PassSize {
+  int64_t batch = 1;
+  int64_t height = 64, width = 64;  // of the latents
+  int64_t text_tokens = 77;
+  int64_t element_size = 4;  // bytes a number of the model's dtype
+};
+
 // A network that answers noisy latents: what training and pipelines need to know of every family.
 class Denoiser : public torch::nn::Module {
  public:
@@ -32,6 +42,11 @@ class Denoiser : public torch::nn::Module {
                                 const AddedConditions& added = {}) const = 0;
 
   virtual DenoiserInputs inputs() const = 0;
+
+  // What its blocks keep for the backward pass; n0 unless set.
+  virtual void set_memory_level(MemoryLevel level) = 0;
+  // Bytes kept between forward and backward when all weights are trained (memory_plan.h).
+  virtual int64_t kept_bytes(const PassSize& size, MemoryLevel level) const = 0;
 };
 
 }  // namespace sara

@@ -106,9 +106,9 @@ std::string memory_level_name(MemoryLevel level) {
   SARA_CHECK(false, "a memory level outside its enumeration");
 }
 
-MemoryLevel fitting_memory_level(const UNetConfig& config, const PassSize& size, int64_t available) {
+MemoryLevel fitting_memory_level(const Denoiser& denoiser, const PassSize& size, int64_t available) {
   for (const auto& [level, name] : kLevels)
-    if (kept_bytes(config, size, level) <= available) return level;
+    if (denoiser.kept_bytes(size, level) <= available) return level;
   return MemoryLevel::checkpoint;
 }
 

@@ -4,6 +4,7 @@
 #include "sara/base/error.h"
 #include "sara/base/message.h"
 #include "sara/layers/register_path.h"
+#include "sara/models/memory_plan.h"
 #include "sara/ops/norm_conv2d.h"
 
 #include <torch/types.h>
@@ -96,6 +97,8 @@ void UNet2DConditionModel::set_memory_level(MemoryLevel level) {
     if (auto* transformer = dynamic_cast<Transformer2D*>(module.get())) transformer->set_memory_level(level);
   }
 }
+
+int64_t UNet2DConditionModel::kept_bytes(const PassSize& size, MemoryLevel level) const { return sara::kept_bytes(config_, size, level); }
 
 DenoiserInputs UNet2DConditionModel::inputs() const {
   DenoiserInputs inputs{.latent_channels = config_.in_channels,

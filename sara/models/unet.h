@@ -29,8 +29,8 @@ class UNet2DConditionModel : public Denoiser {
 
   DenoiserInputs inputs() const override;
 
-  // What its blocks keep for the backward pass; n0 unless set.
-  void set_memory_level(MemoryLevel level);
+  void set_memory_level(MemoryLevel level) override;
+  int64_t kept_bytes(const PassSize& size, MemoryLevel level) const override;
 
   const UNetConfig& config() const { return config_; }
 

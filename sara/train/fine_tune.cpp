@@ -150,9 +150,9 @@ Json fine_tune(const FineTuneRequest& request) {
   folder.require_free(kSpareBytes + kWeightBytes * method->trained());
   const auto data = encode(request, model, samples, request.transforms, device);
   const int64_t factor = model.read_config<VaeConfig>("vae").factor(), side = request.transforms.resolution / factor;
-  const PassSize size{request.train.batch_size, side, side, data.text.hidden.size(1), static_cast<int64_t>(unet->parameters().front().element_size())};
-  const MemoryLevel level = choose_memory_level(*unet, size, request.memory, kStateBytes * method->trained());
-  log_info(message("memory: ", memory_level_name(level), ", about ", kept_bytes(unet->config(), size, level) / 1'000'000, " MB between forward and backward"));
+  const PassSize size{request.train.batch_size, side, side, data.text.hidden.size(1), static_cast<int64_t>(denoiser->parameters().front().element_size())};
+  const MemoryLevel level = choose_memory_level(*denoiser, size, request.memory, kStateBytes * method->trained());
+  log_info(message("memory: ", memory_level_name(level), ", about ", denoiser->kept_bytes(size, level) / 1'000'000, " MB between forward and backward"));
   log_info(message(request.run.method, ": ", method->trained(), " weights are trained on ", samples.size(), " images at ", request.transforms.resolution,
                    " px, learning rate ", lr));
 

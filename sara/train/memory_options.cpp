@@ -7,30 +7,22 @@
 #include "sara/train/process_memory.h"
 
 namespace sara {
-namespace {
-
-// What a block needs beside what it keeps, while it runs: about eight times the numbers in front of its gate.
-int64_t working_bytes(const UNetConfig& config, const PassSize& size) {
-  return 8 * 8 * config.block_out_channels[0] * size.height * size.width * size.batch * size.element_size;
-}
-
-}  // namespace
-
-MemoryLevel choose_memory_level(UNet2DConditionModel& unet, const PassSize& size, const MemoryOptions& options, int64_t still_to_come) {
+MemoryLevel choose_memory_level(Denoiser& denoiser, const PassSize& size, const MemoryOptions& options, int64_t still_to_come) {
   if (options.memory != "auto") {
     if (options.memory_budget) throw InvalidArgument(message("memory_budget: no effect with memory ", options.memory, ". Fix: leave it out, or use memory auto"));
     const MemoryLevel level = memory_level(options.memory);
-    unet.set_memory_level(level);
+    denoiser.set_memory_level(level);
     return level;
   }
   const double budget = options.memory_budget ? *options.memory_budget * 1e9 : double(resident_bytes()) + 0.9 * double(available_bytes());
-  const int64_t left = static_cast<int64_t>(budget) - resident_bytes() - still_to_come - working_bytes(unet.config(), size);
-  const MemoryLevel level = fitting_memory_level(unet.config(), size, left);
-  const double kept = double(kept_bytes(unet.config(), size, level));
+  const int64_t working = denoiser.kept_bytes(size, MemoryLevel::checkpoint);  // a block's worth, beside what is kept
+  const int64_t left = static_cast<int64_t>(budget) - resident_bytes() - still_to_come - working;
+  const MemoryLevel level = fitting_memory_level(denoiser, size, left);
+  const double kept = double(denoiser.kept_bytes(size, level));
   if (kept > double(left))
     log_warning(message("memory: about ", (budget - double(left) + kept) / 1e9, " GB will be taken, more than the ", budget / 1e9,
                         " GB there are. Fix: a smaller batch with gradient accumulation, a lower resolution, or --precision bf16"));
-  unet.set_memory_level(level);
+  denoiser.set_memory_level(level);
   return level;
 }
 

@@ -6,7 +6,6 @@
 
 #include "sara/base/options.h"
 #include "sara/models/memory_plan.h"
-#include "sara/models/unet.h"
 
 namespace sara {
 
@@ -26,6 +25,6 @@ struct MemoryOptions {
 // Sets the denoiser's memory level and returns it. With auto: the fastest level whose kept bytes, with the process as it is,
 // `still_to_come` bytes and what one block needs while it runs, stay in the budget; a warning when not even checkpoint does.
 // Throws InvalidArgument for a budget without auto.
-MemoryLevel choose_memory_level(UNet2DConditionModel& unet, const PassSize& size, const MemoryOptions& options, int64_t still_to_come);
+MemoryLevel choose_memory_level(Denoiser& denoiser, const PassSize& size, const MemoryOptions& options, int64_t still_to_come);
 
 }  // namespace sara

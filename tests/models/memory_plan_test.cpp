@@ -2,9 +2,11 @@
 #include "sara/models/memory_plan.h"
 
 #include <gtest/gtest.h>
+#include <torch/types.h>
 
 #include "sara/base/error.h"
 #include "sara/models/config.h"
+#include "sara/models/unet.h"
 
 namespace sara {
 namespace {
@@ -24,8 +26,9 @@ TEST(MemoryPlan, EachLevelKeepsLessAndAllGrowWithTheBatch) {
 
 TEST(MemoryPlan, TheFastestLevelThatFitsIsTaken) {
   const PassSize size{2, 32, 32, 77, 2};
-  for (const MemoryLevel level : kAll) EXPECT_EQ(fitting_memory_level(sd15(), size, kept_bytes(sd15(), size, level)), level);
-  EXPECT_EQ(fitting_memory_level(sd15(), size, 0), MemoryLevel::checkpoint);
+  const UNet2DConditionModel unet(sd15(), torch::dtype(torch::kBFloat16).device(torch::kMeta));
+  for (const MemoryLevel level : kAll) EXPECT_EQ(fitting_memory_level(unet, size, unet.kept_bytes(size, level)), level);
+  EXPECT_EQ(fitting_memory_level(unet, size, 0), MemoryLevel::checkpoint);
 }
 
 TEST(MemoryPlan, NamesGoBothWaysAndOthersAreRefused) {
