@@ -22,9 +22,4 @@ FeedForwardParameters FeedForward::parameters() const {
   return parameters;
 }
 
-torch::Tensor FeedForward::forward(const torch::Tensor& x) const {
-  const auto halves = in_->forward(x).chunk(2, -1);
-  return out_->forward(halves[0] * at::gelu(halves[1]));
-}
-
 }  // namespace sara

@@ -15,8 +15,7 @@ namespace sara {
 class FeedForward : public torch::nn::Module {
  public:
   FeedForward(int64_t channels, const torch::TensorOptions& options);
-  torch::Tensor forward(const torch::Tensor& x) const;
-  FeedForwardParameters parameters() const;  // what a fused block needs instead of forward(), without its norm
+  FeedForwardParameters parameters() const;  // for feed_forward_block, without its norm
 
  private:
   std::shared_ptr<Linear> in_, out_;
