@@ -76,7 +76,9 @@ void Values::scatter_() const {
 
 void Values::reselect_(double threshold) {
   adopt_gradients_();
-  std::vector<torch::Tensor> kept;  // positions in the flat buffers
+  // Survivors move to the front of the buffers slot by slot, then each buffer is cut: never a second copy of more than one.
+  std::vector<torch::Tensor*> buffers{&values_, &gradient_};
+  if (!eight_bit_moments()) buffers.insert(buffers.end(), {&exp_avg_, &exp_avg_sq_});
   std::vector<torch::Tensor> codes[2], scales[2];  // of the survivors' 8-bit moments
   int64_t begin = 0;
   for (size_t i = 0; i < slots_.size(); ++i) {
@@ -99,19 +101,19 @@ void Values::reselect_(double threshold) {
       codes[moment].push_back(rounded.codes);
       scales[moment].push_back(rounded.scales);
     }
-    kept.push_back(stay + slot.begin);
+    for (const torch::Tensor* buffer : buffers) buffer->narrow(0, begin, stay.numel()).copy_(span(*buffer, slot).index_select(0, stay));
     slot.indices = slot.indices.index_select(0, stay);
     slot.base = slot.base.index_select(0, stay);
     slot.begin = std::exchange(begin, begin + stay.numel());
     slot.end = begin;
   }
-  if (kept.empty()) return;
-  const torch::Tensor survivors = torch::cat(kept);
-  for (torch::Tensor* buffer : {&values_, &gradient_}) *buffer = buffer->index_select(0, survivors);
-  for (torch::Tensor* buffer : {&exp_avg_, &exp_avg_sq_}) {
-    const int moment = buffer == &exp_avg_sq_;
-    *buffer = eight_bit_moments() ? torch::cat(codes[moment]) : buffer->index_select(0, survivors);
-    if (eight_bit_moments()) (moment ? exp_avg_sq_scale_ : exp_avg_scale_) = torch::cat(scales[moment]);
+  if (slots_.empty()) return;
+  for (torch::Tensor* buffer : buffers) *buffer = buffer->narrow(0, 0, begin).clone();
+  if (eight_bit_moments()) {
+    exp_avg_ = torch::cat(codes[0]);
+    exp_avg_sq_ = torch::cat(codes[1]);
+    exp_avg_scale_ = torch::cat(scales[0]);
+    exp_avg_sq_scale_ = torch::cat(scales[1]);
   }
   bind_parameters_();
 }

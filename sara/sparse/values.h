@@ -98,7 +98,7 @@ class Values {
   // active <- { i active : |values_i| < threshold } (Sec. 4.3). Survivors keep value, gradient and moments bit for bit.
   void reselect_(double threshold);
 
-  // Per tensor, active and retired positions merged; in registration order.
+  // Per tensor, active and retired positions merged; in registration order. Values may share the buffers until the next step.
   std::vector<Learned> learned() const;
 
   // The buffers are shared, not copied. load_state_() writes the dense weights too and clears the gradient; it throws
