@@ -29,7 +29,6 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr int64_t kSpareBytes = 256 << 20;  // log, samples and report of any run fit well
-constexpr int64_t kStateBytes = 12;  // a trained weight: gradient and moments, which no step has touched yet
 constexpr int64_t kWeightBytes = 8;         // at most, in the result: an fp32 value, and for an adapter its index
 
 CacheProgress cache_progress(const char* what) {

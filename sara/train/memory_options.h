@@ -22,6 +22,9 @@ struct MemoryOptions {
   }
 };
 
+// Of a trained weight, before the first step: gradient and moments, memory that nothing has touched yet.
+constexpr int64_t kStateBytes = 12;
+
 // Sets the denoiser's memory level and returns it. With auto: the fastest level whose kept bytes, with the process as it is,
 // `still_to_come` bytes and what one block needs while it runs, stay in the budget; a warning when not even checkpoint does.
 // Throws InvalidArgument for a budget without auto.

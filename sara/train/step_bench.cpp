@@ -35,7 +35,6 @@ class Stopwatch {
 };
 
 constexpr int64_t kTextTokens = 77;
-constexpr int64_t kStateBytes = 12;  // a trained weight: gradient and moments, which no step has touched yet
 
 }  // namespace
 
