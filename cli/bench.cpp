@@ -38,8 +38,7 @@ BenchModel opened(const BenchVerb& verb) {
   const auto dtype = dtype_from_precision(verb.step.precision);
   const std::string name = verb.model.model.value_or("mini-sd");
   if (name.rfind("random:", 0) == 0) {
-    for (const auto& [flag, given] : {std::pair{"--allow-nonfinite", verb.model.allow_nonfinite}, {"--tokenizer", verb.model.tokenizer.has_value()}, {"--prediction-type", verb.model.prediction_type.has_value()}})
-      if (given) throw InvalidArgument(message(flag, ": has no effect with random weights. Fix: leave it out"));
+    if (verb.model.allow_nonfinite) throw InvalidArgument("--allow-nonfinite: has no effect with random weights. Fix: leave it out");
     const auto known = name.substr(7);
     if (known != "sd15" && known != "sd20") throw InvalidArgument(message("model: unknown configuration (expected random:sd15 or random:sd20, got ", escaped(name), ")"));
     auto unet = std::make_shared<UNet2DConditionModel>(known == "sd15" ? sd15() : sd20(), torch::dtype(dtype));

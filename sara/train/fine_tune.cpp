@@ -134,6 +134,7 @@ Json fine_tune(const FineTuneRequest& request) {
     throw InvalidArgument("sample_every: no effect without prompts. Fix: add --sample-prompt TEXT, or leave it out");
   if (request.run.output.empty()) throw InvalidArgument("output: missing. Fix: add --output FOLDER");
   lr_curve(request.train.lr_scheduler, 1, request.train.steps, request.train.lr_warmup_steps);  // throws where curve and warm-up do not fit
+  check_memory_options(request.memory);
   ModelFolder model(request.model, request.reading);
   if (request.allow_nonfinite) model.allow_nonfinite();
   ImageFolderReport image_report;

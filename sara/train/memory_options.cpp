@@ -7,9 +7,14 @@
 #include "sara/train/process_memory.h"
 
 namespace sara {
+void check_memory_options(const MemoryOptions& options) {
+  if (options.memory != "auto" && options.memory_budget)
+    throw InvalidArgument(message("memory_budget: no effect with memory ", options.memory, ". Fix: leave it out, or use memory auto"));
+}
+
 MemoryLevel choose_memory_level(Denoiser& denoiser, const PassSize& size, const MemoryOptions& options, int64_t still_to_come) {
+  check_memory_options(options);
   if (options.memory != "auto") {
-    if (options.memory_budget) throw InvalidArgument(message("memory_budget: no effect with memory ", options.memory, ". Fix: leave it out, or use memory auto"));
     const MemoryLevel level = memory_level(options.memory);
     denoiser.set_memory_level(level);
     return level;

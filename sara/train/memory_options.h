@@ -22,12 +22,15 @@ struct MemoryOptions {
   }
 };
 
+// Throws InvalidArgument for a budget without auto.
+void check_memory_options(const MemoryOptions& options);
+
 // Of a trained weight, before the first step: gradient and moments, memory that nothing has touched yet.
 constexpr int64_t kStateBytes = 12;
 
 // Sets the denoiser's memory level and returns it. With auto: the fastest level whose kept bytes, with the process as it is,
 // `still_to_come` bytes and what one block needs while it runs, stay in the budget; a warning when not even checkpoint does.
-// Throws InvalidArgument for a budget without auto.
+// Throws what check_memory_options() throws.
 MemoryLevel choose_memory_level(Denoiser& denoiser, const PassSize& size, const MemoryOptions& options, int64_t still_to_come);
 
 }  // namespace sara
