@@ -6,6 +6,8 @@
 #include "sara/base/error.h"
 #include "sara/models/config.h"
 #include "sara/models/initialize.h"
+#include "sara/models/mmdit.h"
+#include "sara/models/unet.h"
 #include "sara/train/step_bench.h"
 #include "sara/weights/model_folder.h"
 #include "sara/weights/precision.h"
@@ -30,9 +32,20 @@ struct BenchVerb {
 
 struct BenchModel {
   std::string name;
-  std::shared_ptr<UNet2DConditionModel> unet;
+  std::shared_ptr<Denoiser> denoiser;
+  std::string component;
   int64_t pixels_a_latent;
 };
+
+// Null for a name that is not known.
+std::shared_ptr<Denoiser> random_denoiser(const std::string& known, const torch::TensorOptions& options) {
+  if (known == "sd15") return std::make_shared<UNet2DConditionModel>(sd15(), options);
+  if (known == "sd20") return std::make_shared<UNet2DConditionModel>(sd20(), options);
+  if (known == "sdxl") return std::make_shared<UNet2DConditionModel>(sdxl(), options);
+  if (known == "sd3") return std::make_shared<SD3Transformer2DModel>(sd3_medium(), options);
+  if (known == "sd35") return std::make_shared<SD3Transformer2DModel>(sd35_medium(), options);
+  return nullptr;
+}
 
 BenchModel opened(const BenchVerb& verb) {
   const auto dtype = dtype_from_precision(verb.step.precision);
@@ -40,14 +53,14 @@ BenchModel opened(const BenchVerb& verb) {
   if (name.rfind("random:", 0) == 0) {
     if (verb.model.allow_nonfinite) throw InvalidArgument("--allow-nonfinite: has no effect with random weights. Fix: leave it out");
     const auto known = name.substr(7);
-    if (known != "sd15" && known != "sd20") throw InvalidArgument(message("model: unknown configuration (expected random:sd15 or random:sd20, got ", escaped(name), ")"));
-    auto unet = std::make_shared<UNet2DConditionModel>(known == "sd15" ? sd15() : sd20(), torch::dtype(dtype));
-    initialize_(*unet, verb.method.seed());
-    return {name, unet, kPublishedFactor};
+    auto denoiser = random_denoiser(known, torch::dtype(dtype));
+    if (!denoiser)
+      throw InvalidArgument(message("model: unknown configuration (expected random:sd15, sd20, sdxl, sd3 or sd35, got ", escaped(name), ")"));
+    initialize_(*denoiser, verb.method.seed());
+    return {name, denoiser, known.rfind("sd3", 0) == 0 ? "transformer" : "unet", kPublishedFactor};
   }
   const ModelFolder folder = open_model(verb.model);
-  const auto unet = folder.load_unet(dtype);
-  return {folder.name(), unet, folder.read_config<VaeConfig>("vae").factor()};
+  return {folder.name(), folder.load_denoiser(dtype), folder.denoiser_name(), folder.read_config<VaeConfig>("vae").factor()};
 }
 
 void run_bench(const BenchVerb& verb) {
@@ -57,7 +70,7 @@ void run_bench(const BenchVerb& verb) {
     throw InvalidArgument("--tokenizer, --prediction-type: have no effect here, a step needs the denoiser alone. Fix: leave them out");
   auto model = opened(verb);
   Json result{{"model", model.name}};
-  result.update(bench_train_step(std::move(model.unet), model.pixels_a_latent, verb.step, verb.memory, verb.method));
+  result.update(bench_train_step(std::move(model.denoiser), model.component, model.pixels_a_latent, verb.step, verb.memory, verb.method));
   result["commit"] = commit();
   if (verb.output.json) return print(result.dump() + "\n");
   for (const auto& [key, value] : result.items()) print(key + ": " + (value.is_string() ? value.get<std::string>() : value.dump()) + "\n");

@@ -102,7 +102,10 @@ Json model_summary(const std::string& path, bool list) {
   const Json& denoiser = unet.empty() ? transformer : unet;
   if (denoiser.value("sample_size", Json()).is_number_integer() && vae.value("block_out_channels", Json()).is_array())
     out["resolution"] = denoiser["sample_size"].get<int64_t>() << (vae["block_out_channels"].size() - 1);
-  if (!scheduler.empty() && model.family != "sd3") out["prediction_type"] = scheduler.value("prediction_type", Json("epsilon"));
+  if (!scheduler.empty()) {
+    const bool flow = scheduler.value("_class_name", Json()) == "FlowMatchEulerDiscreteScheduler";
+    out["prediction_type"] = flow ? Json("flow") : scheduler.value("prediction_type", Json("epsilon"));
+  }
   if (model.single) {
     Json metadata = Json::object();
     for (const auto& [key, value] : model.single->file().metadata())

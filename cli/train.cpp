@@ -62,6 +62,7 @@ Command train_command() {
       .add(verb->request.run, "Run")
       .add(verb->request.train, "Training")
       .add(verb->request.memory, "Training")
+      .add(verb->request.flow, "Training")
       .add(verb->request.method, "Method")
       .add(verb->request.images, "Images and captions")
       .add(verb->request.transforms, "Images and captions")

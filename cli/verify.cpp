@@ -7,6 +7,7 @@
 #include "sara/base/error.h"
 #include "sara/samplers/scheduler_config.h"
 #include "sara/tokenizers/clip.h"
+#include "sara/tokenizers/t5.h"
 #include "sara/weights/adapter_base.h"
 #include "sara/weights/model_tensors.h"
 #include "sara/weights/pipeline_files.h"
@@ -59,20 +60,17 @@ Checks verify_adapter(const std::string& path, const std::optional<std::string>&
   return checks;
 }
 
-// Whether a model is of a family whose networks are not in this library.
+// Whether a model is none that is trained: a single file of another family than SD 1.x and 2.x, or a part alone.
 bool is_foreign(const std::string& path) {
   if (!fs::is_directory(path)) {
     const std::string family = detected_layout(SafetensorsReader(path)).family;
     return family != "sd1" && family != "sd2";
   }
   const auto index = fs::path(path) / "model_index.json";
-  if (!fs::exists(index)) return fs::exists(fs::path(path) / "config.json");
-  const Json json = read_json(index.string());
-  const Json pipeline = json.is_object() ? json.value("_class_name", Json()) : Json();
-  return pipeline == "StableDiffusion3Pipeline";
+  return !fs::exists(index) && fs::exists(fs::path(path) / "config.json");
 }
 
-// Such a model: names and numbers alone.
+// Such a model: names, shapes and numbers alone.
 Checks verify_foreign(const PipelineFiles& model) {
   require_complete(model);
   Checks checks;
@@ -100,7 +98,12 @@ Checks verify_model(const std::string& path) {
   };
   add(model.denoiser_name(), *model.load_denoiser(torch::kFloat));
   add("vae", *model.load_vae(torch::kFloat));
-  for (const auto& name : model.text_encoder_names()) add(name, *model.load_clip_text(name, torch::kFloat));
+  for (const auto& name : model.text_encoder_names()) {
+    if (name == "text_encoder_3")
+      add(name, *model.load_t5(name, torch::kFloat));
+    else
+      add(name, *model.load_clip_text(name, torch::kFloat));
+  }
   if (model.single_file()) {
     if (model.single_file()->has_tokenizer()) {
       const ClipTokenizer tokenizer(model.tokenizer_path());
@@ -108,10 +111,12 @@ Checks verify_model(const std::string& path) {
     }
     if (!model.single_file()->prediction_type()) return checks;
   } else {
-    for (const auto& [name, entry] : model.index().items()) {
-      if (!name.starts_with("tokenizer")) continue;
-      const ClipTokenizer tokenizer(model.component_path(name));
-      checks.push_back(name + ": vocabulary and merges");
+    for (const auto& name : model.tokenizer_names()) {
+      if (name == "tokenizer_3")
+        T5Tokenizer(model.component_path(name), 1);
+      else
+        ClipTokenizer(model.component_path(name));
+      checks.push_back(name + (name == "tokenizer_3" ? ": pieces" : ": vocabulary and merges"));
     }
   }
   SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json");

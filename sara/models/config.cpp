@@ -2,6 +2,18 @@
 #include "sara/models/config.h"
 
 namespace sara {
+namespace {
+
+// Width, text and heads follow from the depth in every published one.
+MmditConfig mmdit(int64_t layers, int64_t table_side) {
+  MmditConfig config;
+  config.num_layers = config.num_attention_heads = layers;
+  config.caption_projection_dim = config.width();
+  config.pos_embed_max_size = table_side;
+  return config;
+}
+
+}  // namespace
 
 UNetConfig sd15() {
   UNetConfig config;
@@ -31,6 +43,21 @@ UNetConfig sdxl() {
   config.cross_attention_dim = 2048;
   config.use_linear_projection = true;
   config.text_time = TextTimeConfig{.time_channels = 256, .in_channels = 2816};
+  return config;
+}
+
+MmditConfig sd3_medium() { return mmdit(24, 192); }
+
+MmditConfig sd35_medium() {
+  auto config = mmdit(24, 384);
+  config.qk_norm = true;
+  for (int64_t i = 0; i < 13; ++i) config.dual_attention_layers.insert(i);
+  return config;
+}
+
+MmditConfig sd35_large() {
+  auto config = mmdit(38, 192);
+  config.qk_norm = true;
   return config;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "sara/models/clip_text_config.h"
+#include "sara/models/mmdit_config.h"
 #include "sara/models/unet_config.h"
 #include "sara/models/vae_config.h"
 
@@ -10,6 +11,9 @@ namespace sara {
 UNetConfig sd15();             // UNet of SD 1.4 and 1.5 [859,520,964]
 UNetConfig sd20();             // UNet of SD 2.0 and 2.1 base [865,910,724]
 UNetConfig sdxl();             // UNet of SDXL [2,567,463,684]
+MmditConfig sd3_medium();      // transformer of SD 3.0 medium [2,028,328,000]
+MmditConfig sd35_medium();     // of SD 3.5 medium [2,243,171,520]
+MmditConfig sd35_large();      // of SD 3.5 large [8,056,627,520]
 VaeConfig sd_vae();            // autoencoder of SD 1.x and 2.x [83,653,863]
 ClipTextConfig clip_l();       // text encoder of SD 1.x [123,060,480]
 VaeConfig sd3_vae();           // autoencoder of SD 3: 16 channels, shift, no quant convolutions [83,819,683]

@@ -69,6 +69,14 @@ std::vector<int64_t> ConfigReader::integers(const std::string& key, const std::v
   return list.get<std::vector<int64_t>>();
 }
 
+std::vector<int64_t> ConfigReader::indices(const std::string& key) const {
+  if (!json_.contains(key)) return {};
+  const Json& list = json_.at(key);
+  const bool good = list.is_array() && std::ranges::all_of(list, [](const Json& v) { return v.is_number_integer() && v.get<double>() >= 0 && v.get<double>() <= 1e6; });
+  if (!good) refuse(key, "a list of integers from 0");
+  return list.get<std::vector<int64_t>>();
+}
+
 std::vector<std::string> ConfigReader::texts(const std::string& key, const std::vector<std::string>& fallback) const {
   if (!json_.contains(key)) return fallback;
   const Json& list = json_.at(key);

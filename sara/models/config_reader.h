@@ -22,6 +22,8 @@ class ConfigReader {
   std::string text(const std::string& key, const std::string& fallback) const;
   std::vector<int64_t> integers(const std::string& key, const std::vector<int64_t>& fallback) const;
   std::vector<std::string> texts(const std::string& key, const std::vector<std::string>& fallback) const;
+  // A list of integers from 0, which may be empty or missing.
+  std::vector<int64_t> indices(const std::string& key) const;
   // One number for all blocks, or a list of `blocks` numbers.
   std::vector<int64_t> per_block(const std::string& key, size_t blocks, int64_t fallback) const;
 

@@ -20,6 +20,7 @@ struct AddedConditions {
 struct DenoiserInputs {
   int64_t latent_channels = 0;
   std::optional<int64_t> sample_size;  // side of the latents a pipeline makes by default
+  int64_t patch = 1;                   // sides of the latents must be multiples of it
   int64_t text_width = 0;              // D of the text
   int64_t pooled_width = 0;            // P of the pooled text; 0: it takes none
   bool time_ids = false;

@@ -7,6 +7,8 @@
 #include "sara/layers/embedding.h"
 #include "sara/layers/linear.h"
 #include "sara/layers/norm.h"
+#include "sara/layers/patch_embed.h"
+#include "sara/layers/rms_norm.h"
 #include "sara/models/clip_text.h"
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -49,6 +51,7 @@ void plan_default(const std::string& prefix, torch::nn::Module& module, Fills& f
   if (auto* conv = dynamic_cast<Conv2d*>(&module)) weight_and_bias(conv->weight, conv->bias);
   if (auto* norm = dynamic_cast<GroupNorm*>(&module)) one_and_zero(norm->weight, norm->bias);
   if (auto* norm = dynamic_cast<LayerNorm*>(&module)) one_and_zero(norm->weight, norm->bias);
+  if (auto* norm = dynamic_cast<RmsNorm*>(&module)) fills.push_back({prefix + "weight", norm->weight, Law::constant, 1});
   if (auto* table = dynamic_cast<Embedding*>(&module))
     fills.push_back({prefix + "weight", table->weight, Law::normal, 1});
 }
@@ -103,8 +106,10 @@ void initialize_(torch::nn::Module& model, uint64_t seed) {
   } else {
     plan_default("", model, fills);
     // Without itself: a model on the stack has no shared pointer to itself.
-    for (const auto& item : model.named_modules("", /*include_self=*/false))
+    for (const auto& item : model.named_modules("", /*include_self=*/false)) {
       plan_default(item.key() + ".", *item.value(), fills);
+      if (auto* patches = dynamic_cast<PatchEmbed*>(item.value().get())) patches->fill_table_();
+    }
   }
   SARA_CHECK(fills.size() == model.parameters().size(), "a parameter belongs to no known layer");
 

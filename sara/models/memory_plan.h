@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "sara/models/denoiser.h"
+#include "sara/models/mmdit_config.h"
 #include "sara/models/unet_config.h"
 #include "sara/ops/memory_level.h"
 
@@ -12,6 +13,7 @@ namespace sara {
 // Bytes that a denoiser, all of whose weights are trained, keeps between forward and backward, added up block by block. At
 // MemoryLevel::checkpoint the largest block, which backward runs again, counts too.
 int64_t kept_bytes(const UNetConfig& config, const PassSize& size, MemoryLevel level);
+int64_t kept_bytes(const MmditConfig& config, const PassSize& size, MemoryLevel level);  // equal at N0, N1 and N2
 
 // "N0", "N1", "N2" or "checkpoint". Throws InvalidArgument for another name.
 MemoryLevel memory_level(const std::string& name);

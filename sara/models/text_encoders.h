@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "sara/models/clip_text.h"
+#include "sara/models/t5.h"
 
 #include <torch/types.h>
 
@@ -57,6 +58,25 @@ class SdxlTextEncoders : public TextEncoders {
 
  private:
   std::shared_ptr<ClipTextModel> clip_l_, clip_g_;
+};
+
+// SD 3: the penultimate states of both CLIPs side by side, filled with zeros to the width of T5, then T5's states behind
+// them along the sequence; pooled is both CLIPs' projections side by side. T5 is optional: without it zeros stand there.
+class Sd3TextEncoders : public TextEncoders {
+ public:
+  // width: of the denoiser's text. length: tokens that T5 reads, or zeros in its place.
+  // Throws InvalidArgument when a CLIP has no projection or an encoder is wider than `width`.
+  Sd3TextEncoders(std::shared_ptr<ClipTextModel> clip_l, std::shared_ptr<ClipTextModel> clip_g, std::shared_ptr<T5EncoderModel> t5,
+                  int64_t width, int64_t length);
+  TextConditions encode(const std::vector<torch::Tensor>& ids) const override;
+  std::vector<Input> inputs() const override;
+  int64_t text_width() const override { return width_; }
+  int64_t pooled_width() const override;
+
+ private:
+  std::shared_ptr<ClipTextModel> clip_l_, clip_g_;
+  std::shared_ptr<T5EncoderModel> t5_;  // may be null
+  int64_t width_, length_;
 };
 
 }  // namespace sara

@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "sara/models/text_encoders.h"
@@ -23,8 +24,11 @@ struct TextConditioner {
   TextConditions encode(const torch::Tensor& ids) const;
 };
 
-// Throws BadFile, also when a tokenizer's ids or length do not fit its encoder.
-TextConditioner load_text_conditioner(const ModelFolder& model, c10::ScalarType dtype, c10::Device device = c10::kCPU);
+// max_sequence_length: tokens that SD 3's T5 reads; the published pipeline's 256 when not given. T5 overflows in fp16 and
+// is loaded in bf16 instead. Throws BadFile, also when a tokenizer's ids or length do not fit its encoder, and
+// InvalidArgument for a max_sequence_length with another family.
+TextConditioner load_text_conditioner(const ModelFolder& model, c10::ScalarType dtype, c10::Device device = c10::kCPU,
+                                      std::optional<int64_t> max_sequence_length = std::nullopt);
 
 // Identity of all its encoders' weights, for caches of what they give.
 std::string text_encoders_hash(const ModelFolder& model);

@@ -13,13 +13,14 @@ namespace sara {
 namespace {
 
 int64_t latent_side(const char* name, std::optional<int64_t> pixels, const TextToImageParts& parts) {
-  const int64_t factor = parts.vae->config().factor();
+  const auto inputs = parts.denoiser->inputs();
+  const int64_t factor = parts.vae->config().factor(), unit = factor * inputs.patch;
   if (!pixels) {
-    if (const auto size = parts.denoiser->inputs().sample_size) return *size;
+    if (inputs.sample_size) return *inputs.sample_size;
     throw InvalidArgument(message(name, ": the model does not say its size. Fix: give --width and --height"));
   }
-  if (*pixels % factor != 0) {
-    throw InvalidArgument(message(name, ": not a multiple of ", factor, " (got ", *pixels, ")"));
+  if (*pixels % unit != 0) {
+    throw InvalidArgument(message(name, ": not a multiple of ", unit, " (got ", *pixels, ")"));
   }
   return *pixels / factor;
 }
@@ -74,15 +75,17 @@ void denoise_(std::vector<Drawing>& drawings, const TextToImageParts& parts, con
 
 }  // namespace
 
-TextToImageParts load_text_to_image(const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, c10::ScalarType dtype) {
+TextToImageParts load_text_to_image(const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, c10::ScalarType dtype,
+                                    std::optional<int64_t> max_sequence_length) {
   TextToImageParts parts;
   const auto device = denoiser->parameters().front().device();
   parts.denoiser = std::move(denoiser);
   parts.scheduler = SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json");
-  parts.text = load_text_conditioner(model, dtype, device);
+  parts.text = load_text_conditioner(model, dtype, device, max_sequence_length);
   const bool overflows = dtype == torch::kHalf && model.read_config<VaeConfig>("vae").force_upcast;
   parts.vae = model.load_vae(overflows ? torch::kFloat : dtype, device);
   if (model.family() == "sdxl") parts.defaults = {.sampler = "euler", .guidance = 5.0};
+  if (model.family() == "sd3") parts.defaults = {.sampler = "flow_match", .guidance = 7.0};
   const auto require_equal = [&](const char* what, int64_t expected, int64_t got) {
     if (expected != got) throw BadFile(model.path(), message("the parts do not fit each other: ", what, " (expected ", expected, ", got ", got, ")"));
   };

@@ -32,12 +32,13 @@ struct GenerateOptions {
   std::optional<int64_t> width, height;
   std::optional<std::string> negative_prompt;
   int64_t batch_size = 8;
+  std::optional<int64_t> max_sequence_length;
 
   template <class V>
   void visit(V&& v) {
-    v("sampler", sampler, "How noise becomes a picture (default: ddim; euler for SDXL)", one_of(sampler_names()));
+    v("sampler", sampler, "How noise becomes a picture (default: ddim; SDXL: euler; SD 3: flow_match)", one_of(sampler_names()));
     v("steps", steps, "Denoising steps", between(1, 1000));
-    v("guidance", guidance, "Weight of the prompt (classifier-free guidance); 1 and less: the prompt alone (default: 7.5; 5 for SDXL)", at_least(0));
+    v("guidance", guidance, "Weight of the prompt (classifier-free guidance); 1 and less: the prompt alone (default: 7.5; SDXL: 5; SD 3: 7)", at_least(0));
     v("seed", seed, "Seed of the noise; image i of a prompt has seed + i", at_least(0));
     v("num_images", num_images, "Pictures for each prompt", at_least(1));
     v("eta", eta, "Share of fresh noise at each step, for the sampler ddim", between(0, 1));
@@ -45,6 +46,7 @@ struct GenerateOptions {
     v("height", height, "Height in pixels (default: what the model was trained on)", between(8, 8192));
     v("negative_prompt", negative_prompt, "What the picture should not show (default: the empty text; nothing at all for SDXL)");
     v("batch_size", batch_size, "Pictures drawn at the same time", at_least(1));
+    v("max_sequence_length", max_sequence_length, "Tokens of a prompt that SD 3's T5 reads (default: 256)", between(1, 512));
   }
 };
 
@@ -67,7 +69,8 @@ struct TextToImageParts {
 // All parts of a model folder. Throws BadFile, also when the parts do not fit each other (text width, vocabulary, latents).
 // The denoiser is handed in, since adapters may sit on it; the others are on its device. An autoencoder that overflows in
 // fp16 (force_upcast) is loaded in fp32 instead.
-TextToImageParts load_text_to_image(const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, c10::ScalarType dtype);
+TextToImageParts load_text_to_image(const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, c10::ScalarType dtype,
+                                    std::optional<int64_t> max_sequence_length = std::nullopt);
 
 // What each prompt becomes, in the encoders' dtype. Warns of prompts that were cut.
 TextConditions prompt_conditions(const TextConditioner& text, const std::vector<std::string>& prompts);

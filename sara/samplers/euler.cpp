@@ -7,7 +7,6 @@
 
 #include "sara/base/error.h"
 #include "sara/samplers/sigmas.h"
-#include "sara/samplers/spacing.h"
 
 namespace sara {
 
@@ -19,17 +18,7 @@ EulerSampler::EulerSampler(const SchedulerConfig& config) : schedule_(config) {
 
 void EulerSampler::set_timesteps(int64_t steps) {
   const SchedulerConfig& config = schedule_.config();
-  const int64_t total = config.num_train_timesteps;
-  check_steps(steps, total);
-  if (config.timestep_spacing == "linspace")
-    timesteps_ = linspace_timesteps(total, steps);
-  else if (config.timestep_spacing == "trailing")
-    timesteps_ = trailing_timesteps(total, steps, double(total) / double(steps));
-  else
-    timesteps_ = leading_timesteps(total, steps, config.steps_offset);
-  for (double& t : timesteps_) t = float(t);
-  check_timesteps(timesteps_, total);
-
+  timesteps_ = sigma_timesteps(config, steps);
   const std::vector<float> training = training_sigmas(schedule_);
   std::vector<double> sigmas;
   if (config.interpolation_type == "log_linear") {
@@ -49,9 +38,7 @@ void EulerSampler::set_timesteps(int64_t steps) {
 
 double EulerSampler::init_noise_sigma() const {
   if (timesteps_.empty()) throw InvalidArgument("the first noise level is not known yet. Fix: call set_timesteps first");
-  const torch::Tensor highest = sigmas_.max();
-  if (schedule_.config().timestep_spacing != "leading") return highest.item<float>();
-  return (highest.square() + 1).sqrt().item<float>();
+  return first_noise(sigmas_, schedule_.config());
 }
 
 torch::Tensor EulerSampler::scale_model_input(const torch::Tensor& sample, size_t i) {
@@ -62,14 +49,8 @@ torch::Tensor EulerSampler::scale_model_input(const torch::Tensor& sample, size_
 torch::Tensor EulerSampler::step(const torch::Tensor& model_output, size_t i, const torch::Tensor& sample, std::optional<at::Generator>) {
   check_step(model_output, i, sample);
   const torch::Tensor sigma = sigmas_[int64_t(i)], after = sigmas_[int64_t(i) + 1];
-  const torch::Tensor x = sample.to(torch::kFloat32), output = model_output.to(torch::kFloat32);
-  torch::Tensor picture;
-  if (schedule_.config().prediction_type == "epsilon")
-    picture = x - sigma * output;
-  else if (schedule_.config().prediction_type == "v_prediction")
-    picture = output * (-sigma / (sigma.square() + 1).sqrt()) + x / (sigma.square() + 1);
-  else
-    picture = output;
+  const torch::Tensor x = sample.to(torch::kFloat32);
+  const torch::Tensor picture = picture_at(schedule_.config(), model_output.to(torch::kFloat32), x, sigma);
   return (x + (x - picture) / sigma * (after - sigma)).to(model_output.scalar_type());
 }
 

@@ -7,6 +7,9 @@
 #include "sara/samplers/ddpm.h"
 #include "sara/samplers/dpm_solver.h"
 #include "sara/samplers/euler.h"
+#include "sara/samplers/euler_ancestral.h"
+#include "sara/samplers/flow_match.h"
+#include "sara/samplers/pndm.h"
 
 namespace sara {
 namespace {
@@ -28,6 +31,9 @@ constexpr Entry kSamplers[] = {
     {"ddim", "DDIMScheduler", true,
      [](const SchedulerConfig& config, double eta) -> std::unique_ptr<Sampler> { return std::make_unique<DdimSampler>(config, eta); }},
     {"euler", "EulerDiscreteScheduler", false, plain<EulerSampler>},
+    {"euler_ancestral", "EulerAncestralDiscreteScheduler", false, plain<EulerAncestralSampler>},
+    {"pndm", "PNDMScheduler", false, plain<PndmSampler>},
+    {"flow_match", "FlowMatchEulerDiscreteScheduler", false, plain<FlowMatchSampler>},
     {"dpm++2m", "DPMSolverMultistepScheduler", false, plain<DpmSolverSampler>},
 };
 
@@ -44,6 +50,10 @@ std::unique_ptr<Sampler> make_sampler(const std::string& name, const SchedulerCo
     if (name != entry.name && name != entry.class_name) continue;
     if (eta != 0 && !entry.has_eta)
       throw InvalidArgument(message("sampler ", name, " has no eta (expected 0, got ", eta, "). Fix: leave it out, or use ddim"));
+    const bool for_flow = std::string(entry.class_name) == "FlowMatchEulerDiscreteScheduler";
+    if (for_flow != config.is_flow())
+      throw InvalidArgument(for_flow ? "sampler flow_match is for flow-matching models such as SD 3. Fix: use another --sampler, such as ddim"
+                                     : message("sampler ", name, " cannot draw with a flow-matching model. Fix: use --sampler flow_match"));
     return entry.make(config.for_class(entry.class_name), eta);
   }
   const auto near = nearest_name(name, sampler_names());

@@ -14,13 +14,14 @@ const std::vector<std::string> kLeading = {"DDPMScheduler", "DDIMScheduler", "PN
 const std::vector<std::string> kLinspace = {
     "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler", "HeunDiscreteScheduler",
     "LMSDiscreteScheduler",   "UniPCMultistepScheduler",         "DEISMultistepScheduler"};
+const std::vector<std::string> kFlow = {"FlowMatchEulerDiscreteScheduler"};
 
 bool contains(const std::vector<std::string>& names, const std::string& name) { return std::ranges::find(names, name) != names.end(); }
 
-std::string known_classes() {
+std::vector<std::string> known_classes() {
   std::vector<std::string> all = kLeading;
-  all.insert(all.end(), kLinspace.begin(), kLinspace.end());
-  return one_of(all).text();
+  for (const auto* more : {&kLinspace, &kFlow}) all.insert(all.end(), more->begin(), more->end());
+  return all;
 }
 
 // JSON to a field; false when the kind is wrong.
@@ -63,6 +64,7 @@ void check(const SchedulerConfig& c, const std::string& source) {
   if (c.num_train_timesteps < 1 || c.num_train_timesteps > 1000000) fail("num_train_timesteps", "1 to 1000000", c.num_train_timesteps);
   if (!(c.beta_start > 0 && c.beta_start < 1)) fail("beta_start", "above 0 and below 1", c.beta_start);
   if (!(c.beta_end > 0 && c.beta_end < 1)) fail("beta_end", "above 0 and below 1", c.beta_end);
+  if (!(c.shift > 0)) fail("shift", "> 0", c.shift);
   if (c.steps_offset < 0) fail("steps_offset", ">= 0", c.steps_offset);
   if (!(c.clip_sample_range > 0)) fail("clip_sample_range", "> 0", c.clip_sample_range);
   word("beta_schedule", c.beta_schedule, {"linear", "scaled_linear", "squaredcos_cap_v2"});
@@ -81,8 +83,8 @@ void check(const SchedulerConfig& c, const std::string& source) {
 SchedulerConfig SchedulerConfig::defaults(const std::string& class_name) {
   SchedulerConfig config;
   config.class_name = class_name;
-  if (!contains(kLeading, class_name) && !contains(kLinspace, class_name))
-    throw InvalidArgument(message("scheduler class ", escaped(class_name), " is unknown (expected ", known_classes(),
+  if (!contains(known_classes(), class_name))
+    throw InvalidArgument(message("scheduler class ", escaped(class_name), " is unknown (expected ", one_of(known_classes()).text(),
                                   "). Fix: write one of these as _class_name in scheduler_config.json"));
   if (class_name == "PNDMScheduler") config.set_alpha_to_one = false;
   if (contains(kLinspace, class_name)) {
@@ -95,8 +97,8 @@ SchedulerConfig SchedulerConfig::defaults(const std::string& class_name) {
 SchedulerConfig SchedulerConfig::from_json(const Json& json, const std::string& source) {
   if (!json.is_object()) throw BadFile(source, message("not a scheduler config (expected an object, got ", json.type_name(), ")"));
   const Json class_name = json.value("_class_name", Json("DDPMScheduler"));
-  if (!class_name.is_string() || (!contains(kLeading, class_name.get<std::string>()) && !contains(kLinspace, class_name.get<std::string>())))
-    throw BadFile(source, message("wrong _class_name (expected ", known_classes(), ", got ", class_name.dump(),
+  if (!class_name.is_string() || !contains(known_classes(), class_name.get<std::string>()))
+    throw BadFile(source, message("wrong _class_name (expected ", one_of(known_classes()).text(), ", got ", class_name.dump(),
                                   "). Fix: write one of these; the noise schedule keys stay the same"));
   SchedulerConfig config = defaults(class_name.get<std::string>());
   config.unknown = json;

@@ -33,6 +33,7 @@ struct SchedulerConfig {
   double clip_sample_range = 1.0;
   bool thresholding = false;
   bool set_alpha_to_one = true;                              // DDIM, PNDM
+  bool skip_prk_steps = false;                               // PNDM: no Runge-Kutta steps at the start
   std::optional<std::string> variance_type = "fixed_small";  // DDPM
 
   // Euler and DPM-Solver.
@@ -46,11 +47,16 @@ struct SchedulerConfig {
   bool lower_order_final = true, euler_at_final = false, use_lu_lambdas = false, use_flow_sigmas = false;
   double lambda_min_clipped = -std::numeric_limits<double>::infinity();
 
-  // Keys of the file that are not above (skip_prk_steps, _diffusers_version, ...), kept for to_json().
+  // Flow matching.
+  double shift = 1.0;
+  bool use_dynamic_shifting = false, invert_sigmas = false, stochastic_sampling = false;
+  std::optional<double> shift_terminal;
+
+  // Keys of the file that are not above (_diffusers_version, ...), kept for to_json().
   Json unknown = Json::object();
 
   // The defaults of one diffusers class. Beside those with a sampler here (registry.h) it knows those with the same forward
-  // process, found in many folders: PNDM, EulerAncestralDiscrete, HeunDiscrete, LMSDiscrete, UniPCMultistep,
+  // process, found in many folders: HeunDiscrete, LMSDiscrete, UniPCMultistep,
   // DEISMultistep. Throws InvalidArgument for another name.
   static SchedulerConfig defaults(const std::string& class_name);
 
@@ -59,6 +65,9 @@ struct SchedulerConfig {
 
   // The keys that were in the file, those changed since, and the unknown ones.
   Json to_json() const;
+
+  // Whether the model was trained to give the velocity between noise and picture, with no betas (SD 3).
+  bool is_flow() const { return class_name == "FlowMatchEulerDiscreteScheduler"; }
 
   // The same settings for another scheduler class, as diffusers' from_config: what the file says stays, and what was changed
   // away from the default of class_name; all else takes the new class's default.
@@ -79,6 +88,7 @@ struct SchedulerConfig {
     v("clip_sample_range", clip_sample_range);
     v("thresholding", thresholding);
     v("set_alpha_to_one", set_alpha_to_one);
+    v("skip_prk_steps", skip_prk_steps);
     v("variance_type", variance_type);
     v("use_karras_sigmas", use_karras_sigmas);
     v("use_exponential_sigmas", use_exponential_sigmas);
@@ -96,6 +106,11 @@ struct SchedulerConfig {
     v("use_lu_lambdas", use_lu_lambdas);
     v("use_flow_sigmas", use_flow_sigmas);
     v("lambda_min_clipped", lambda_min_clipped);
+    v("shift", shift);
+    v("use_dynamic_shifting", use_dynamic_shifting);
+    v("invert_sigmas", invert_sigmas);
+    v("stochastic_sampling", stochastic_sampling);
+    v("shift_terminal", shift_terminal);
   }
 
  private:

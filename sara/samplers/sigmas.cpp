@@ -6,7 +6,24 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sara/samplers/spacing.h"
+
 namespace sara {
+
+std::vector<double> sigma_timesteps(const SchedulerConfig& config, int64_t steps) {
+  const int64_t total = config.num_train_timesteps;
+  check_steps(steps, total);
+  std::vector<double> timesteps;
+  if (config.timestep_spacing == "linspace")
+    timesteps = linspace_timesteps(total, steps);
+  else if (config.timestep_spacing == "trailing")
+    timesteps = trailing_timesteps(total, steps, double(total) / double(steps));
+  else
+    timesteps = leading_timesteps(total, steps, config.steps_offset);
+  for (double& t : timesteps) t = float(t);
+  check_timesteps(timesteps, total);
+  return timesteps;
+}
 
 std::vector<float> training_sigmas(const NoiseSchedule& schedule) {
   torch::Tensor left = schedule.alphas_cumprod().clone();
@@ -47,6 +64,18 @@ std::vector<double> karras_sigmas(double low, double high, int64_t n) {
   std::vector<double> sigmas(n);
   for (int64_t i = 0; i < n; ++i) sigmas[i] = std::pow(from + (n > 1 ? double(i) / double(n - 1) : 0.0) * (to - from), kRho);
   return sigmas;
+}
+
+torch::Tensor picture_at(const SchedulerConfig& config, const torch::Tensor& output, const torch::Tensor& sample, const torch::Tensor& sigma) {
+  if (config.prediction_type == "epsilon") return sample - sigma * output;
+  if (config.prediction_type == "v_prediction") return output * (-sigma / (sigma.square() + 1).sqrt()) + sample / (sigma.square() + 1);
+  return output;
+}
+
+double first_noise(const torch::Tensor& sigmas, const SchedulerConfig& config) {
+  const torch::Tensor highest = sigmas.max();
+  if (config.timestep_spacing != "leading") return highest.item<float>();
+  return (highest.square() + 1).sqrt().item<float>();
 }
 
 std::vector<float> with_final_sigma(const std::vector<double>& sigmas, const SchedulerConfig& config, const std::vector<float>& training) {

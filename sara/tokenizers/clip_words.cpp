@@ -19,11 +19,6 @@ namespace {
 // Case is not folded here: the text is lower case already, and folding would take U+017F for an s in 's.
 constexpr char kWords[] = R"(<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{L}\p{N})" SARA_SPACE R"(]+)";
 
-bool is_space(utf8proc_int32_t c) {
-  return (c >= 0x9 && c <= 0xd) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
-         c == 0x202f || c == 0x205f || c == 0x3000;
-}
-
 void append(std::string& out, utf8proc_int32_t c) {
   utf8proc_uint8_t bytes[4];
   out.append(reinterpret_cast<const char*>(bytes), utf8proc_encode_char(c, bytes));
@@ -52,6 +47,11 @@ struct Pattern {
 
 }  // namespace
 
+bool is_white_space(int32_t c) {
+  return (c >= 0x9 && c <= 0xd) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
+         c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
 void check_utf8(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     utf8proc_int32_t c;
@@ -70,7 +70,7 @@ std::string clip_normalized(std::string_view text) {
   for (size_t at = 0; at < nfc.size();) {
     utf8proc_int32_t c;
     at += utf8proc_iterate(as_bytes(nfc) + at, nfc.size() - at, &c);
-    const bool space = is_space(c);
+    const bool space = is_white_space(c);
     if (space) {
       if (!after_space) out += ' ';
     } else if (c == 0x130) {

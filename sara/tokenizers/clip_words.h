@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,9 @@ namespace sara {
 
 // Throws InvalidArgument with the byte position when `text` is not UTF-8.
 void check_utf8(std::string_view text);
+
+// What Unicode calls White_Space.
+bool is_white_space(int32_t code_point);
 
 // Unicode composed form (NFC), then every run of white space as one space, then lower case. White space is what Unicode
 // calls White_Space; letters are lowered one by one (no final sigma). `text` must be UTF-8.

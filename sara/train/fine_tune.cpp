@@ -15,6 +15,7 @@
 #include "sara/optim/lr_curve.h"
 #include "sara/pipelines/text_to_image.h"
 #include "sara/samplers/scheduler_config.h"
+#include "sara/train/objective.h"
 #include "sara/train/process_memory.h"
 #include "sara/train/progress.h"
 #include "sara/train/report.h"
@@ -29,10 +30,22 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr int64_t kSpareBytes = 256 << 20;  // log, samples and report of any run fit well
+constexpr int64_t kT5Length = 77;            // tokens of a training caption
 constexpr int64_t kWeightBytes = 8;         // at most, in the result: an fp32 value, and for an adapter its index
 
 CacheProgress cache_progress(const char* what) {
   return [what](int64_t done, int64_t total) { log_progress(message(what, " ", done, "/", total), done == total); };
+}
+
+// Training reads shorter captions than drawing unless told otherwise.
+std::optional<int64_t> t5_length(const FineTuneRequest& request, const ModelFolder& model) {
+  if (request.run.max_sequence_length || model.family() != "sd3") return request.run.max_sequence_length;
+  return kT5Length;
+}
+
+// SD 3's text encoders are larger than its denoiser: they follow --precision; those of the others are encoded with in fp32.
+c10::ScalarType text_dtype(const FineTuneRequest& request, const ModelFolder& model) {
+  return model.family() == "sd3" ? dtype_from_precision(request.train.precision) : torch::kFloat;
 }
 
 // Latents and text of every sample; both encoders live only inside.
@@ -43,8 +56,8 @@ TrainingData encode(const FineTuneRequest& request, const ModelFolder& model, co
   data.transforms = transforms;
   const std::string folder = request.run.cache.value_or("");
   {
-    const auto text = load_text_conditioner(model, torch::kFloat, device);
-    data.text = cache_text(samples, *text.tokenizer, {.folder = folder, .encoder_hash = text_encoders_hash(model)},
+    const auto text = load_text_conditioner(model, text_dtype(request, model), device, t5_length(request, model));
+    data.text = cache_text(samples, *text.tokenizer, {.folder = folder, .encoder_hash = message(text_encoders_hash(model), "|", t5_length(request, model).value_or(0), "|", text_dtype(request, model))},
                            [&](const torch::Tensor& ids) { return text.encode(ids); }, cache_progress("captions"));
     // A dropped caption is to the denoiser what an absent prompt is when pictures are drawn.
     if (text.zeros_when_absent) {
@@ -70,15 +83,11 @@ NamedTensors denoiser_tensors(const ModelFolder& model, const Denoiser& denoiser
   return tensors;
 }
 
-SchedulerConfig scheduler_of(const ModelFolder& model) {
-  return SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json");
-}
-
 // Draws the sample prompts with the denoiser as it stands; the other parts are loaded for this and freed again.
 void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, const fs::path& folder) {
   if (request.run.sample_prompt.empty()) return;
   fs::create_directories(folder);
-  const auto parts = load_text_to_image(model, std::move(denoiser), torch::kFloat);
+  const auto parts = load_text_to_image(model, std::move(denoiser), text_dtype(request, model), t5_length(request, model));
   GenerateOptions options;
   options.steps = request.run.sample_steps;
   options.guidance = request.run.sample_guidance;
@@ -140,11 +149,14 @@ Json fine_tune(const FineTuneRequest& request) {
   ImageFolderReport image_report;
   const auto samples = read_image_folder(request.run.data, request.images, &image_report);
   const RunFolder folder(request.run.output, request.run.overwrite, kSpareBytes);
-  const NoiseSchedule schedule(scheduler_of(model));
-  trained_timesteps(request.train, schedule.num_train_timesteps());
+  const auto objective = make_objective(SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json"),
+                                        request.train, request.flow);
 
   // Before the pictures are encoded: a threshold or a rate that is refused should not cost that wait.
   const auto denoiser = model.load_denoiser(dtype_from_precision(request.train.precision), device);
+  const int64_t unit = denoiser->inputs().patch * model.read_config<VaeConfig>("vae").factor();
+  if (request.transforms.resolution % unit != 0)
+    throw InvalidArgument(message("resolution: not a multiple of ", unit, " (got ", request.transforms.resolution, ")"));
   const auto method = make_method(request.run.method, denoiser_tensors(model, *denoiser), request.method, request.train.steps);
   const double lr = chosen_lr(*method, request.method);
   folder.require_free(kSpareBytes + kWeightBytes * method->trained());
@@ -169,7 +181,7 @@ Json fine_tune(const FineTuneRequest& request) {
   int stopped = 0;
   {
     const StopSignal signals;
-    Trainer trainer(*denoiser, *method, schedule, data, request.train, request.method.seed(), lr);
+    Trainer trainer(*denoiser, *method, *objective, data, request.train, request.method.seed(), lr);
     try {
       trainer.run([&](const TrainingStep& step) {
         last_step = step.step;

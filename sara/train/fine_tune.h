@@ -10,6 +10,7 @@
 #include "sara/data/transforms.h"
 #include "sara/files/json.h"
 #include "sara/methods/registry.h"
+#include "sara/train/flow_options.h"
 #include "sara/train/memory_options.h"
 #include "sara/train/train_options.h"
 #include "sara/weights/single_file.h"
@@ -28,6 +29,7 @@ struct RunOptions {
   std::optional<int64_t> sample_every;
   int64_t sample_steps = 30;
   std::optional<double> sample_guidance;
+  std::optional<int64_t> max_sequence_length;
 
   template <class V>
   void visit(V&& v) {
@@ -40,6 +42,7 @@ struct RunOptions {
     v("sample_prompt", sample_prompt, "Draw this prompt before and after training into samples/ (repeat for more)");
     v("sample_every", sample_every, "Draw the sample prompts after every this many steps too (default: before and after training only)", at_least(1));
     v("sample_steps", sample_steps, "Sampler steps of the samples", at_least(1));
+    v("max_sequence_length", max_sequence_length, "Tokens of a caption that SD 3's T5 reads (default: 77)", between(1, 512));
     v("sample_guidance", sample_guidance, "Guidance scale of the samples (default: as sara generate)", at_least(0));
   }
 };
@@ -51,6 +54,7 @@ struct FineTuneRequest {
   RunOptions run;
   TrainOptions train;
   MemoryOptions memory;
+  FlowOptions flow;
   MethodOptions method;
   ImageFolderOptions images;
   TransformOptions transforms;

@@ -38,33 +38,37 @@ constexpr int64_t kTextTokens = 77;
 
 }  // namespace
 
-Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels_a_latent, const StepBenchOptions& options, const MemoryOptions& memory, MethodOptions method_options) {
+Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& component, int64_t pixels_a_latent, const StepBenchOptions& options,
+                      const MemoryOptions& memory, MethodOptions method_options) {
   if (options.resolution % pixels_a_latent) {
     throw InvalidArgument(message("resolution: does not fit the model (expected a multiple of ", pixels_a_latent, ", got ", options.resolution, ")"));
   }
   NamedTensors tensors;
-  for (auto& item : unet->named_parameters()) tensors.emplace_back("unet." + item.key(), item.value());
+  for (auto& item : denoiser->named_parameters()) tensors.emplace_back(component + "." + item.key(), item.value());
   const auto method = make_method(options.method, tensors, method_options, options.warmup + options.steps);
   const double lr = method_options.lr() ? *method_options.lr() : method->default_lr();
 
-  const auto& config = unet->config();
+  const auto inputs = denoiser->inputs();
   const auto like = tensors.front().second.options().requires_grad(false);
   const int64_t side = options.resolution / pixels_a_latent;
   const PassSize size{options.batch_size, side, side, kTextTokens, static_cast<int64_t>(like.dtype().itemsize())};
-  const MemoryLevel level = choose_memory_level(*unet, size, memory, kStateBytes * method->trained());
+  const MemoryLevel level = choose_memory_level(*denoiser, size, memory, kStateBytes * method->trained());
   torch::manual_seed(method_options.seed());
   std::vector<double> forward, backward, optimizer, rank, step_seconds;
   int64_t saved = 0;
   for (int64_t step = 1; step <= options.warmup + options.steps; ++step) {
-    const auto sample = torch::randn({options.batch_size, config.in_channels, side, side}).to(like);
-    const auto target = torch::randn({options.batch_size, config.out_channels, side, side}).to(like);
-    const auto context = torch::randn({options.batch_size, kTextTokens, config.cross_attention_dim}).to(like);
+    const auto sample = torch::randn({options.batch_size, inputs.latent_channels, side, side}).to(like);
+    const auto target = torch::randn({options.batch_size, inputs.latent_channels, side, side}).to(like);
+    const auto context = torch::randn({options.batch_size, kTextTokens, inputs.text_width}).to(like);
     const auto timesteps = torch::randint(0, 1000, {options.batch_size});
+    AddedConditions added;
+    if (inputs.pooled_width > 0) added.pooled_text = torch::randn({options.batch_size, inputs.pooled_width}).to(like);
+    if (inputs.time_ids) added.time_ids = torch::tensor({options.resolution, options.resolution, int64_t{0}, int64_t{0}, options.resolution, options.resolution}).expand({options.batch_size, -1});
     Stopwatch watch;
     torch::Tensor loss;
     {
       const LiveBytes live;
-      loss = denoising_loss(unet->forward(sample, timesteps, context), target, {});
+      loss = denoising_loss(denoiser->forward(sample, timesteps, context, added), target, {});
       saved = live.now();
     }
     const double forward_s = watch.lap();

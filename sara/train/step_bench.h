@@ -6,7 +6,7 @@
 
 #include "sara/files/json.h"
 #include "sara/methods/registry.h"
-#include "sara/models/unet.h"
+#include "sara/models/denoiser.h"
 #include "sara/train/memory_options.h"
 
 namespace sara {
@@ -34,8 +34,8 @@ struct StepBenchOptions {
 // Pixels a latent: 2^3 in every published Stable Diffusion.
 constexpr int64_t kPublishedFactor = 8;
 
-// Throws InvalidArgument when the resolution is no multiple of pixels_a_latent. Medians in seconds: forward_s, backward_s, optimizer_s (with rank_s inside), step_s; peak_rss_gb; saved_activation_bytes;
+// component: the denoiser's name in its model ("unet"), in front of the names of its weights. Throws InvalidArgument when the resolution is no multiple of pixels_a_latent. Medians in seconds: forward_s, backward_s, optimizer_s (with rank_s inside), step_s; peak_rss_gb; saved_activation_bytes;
 // selected, threads, torch, and the memory level taken. samples holds the seconds of every timed step under the same names (rank_s varies with the matrix that is drawn).
-Json bench_train_step(std::shared_ptr<UNet2DConditionModel> unet, int64_t pixels_a_latent, const StepBenchOptions& options, const MemoryOptions& memory, MethodOptions method);
+Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& component, int64_t pixels_a_latent, const StepBenchOptions& options, const MemoryOptions& memory, MethodOptions method);
 
 }  // namespace sara

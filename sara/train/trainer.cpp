@@ -10,23 +10,13 @@
 #include "sara/base/log.h"
 #include "sara/base/random.h"
 #include "sara/optim/lr_curve.h"
-#include "sara/train/loss.h"
 
 namespace sara {
 
-std::pair<int64_t, int64_t> trained_timesteps(const TrainOptions& options, int64_t num_train_timesteps) {
-  const int64_t end = options.max_timestep.value_or(num_train_timesteps);
-  if (end > num_train_timesteps)
-    throw InvalidArgument(message("max_timestep: past the model's schedule (expected at most ", num_train_timesteps, ", got ", end, "). Fix: lower it, or leave it out"));
-  if (options.min_timestep >= end)
-    throw InvalidArgument(message("min_timestep: no timestep is left (expected less than ", end, ", got ", options.min_timestep, "). Fix: lower it, or raise max_timestep"));
-  return {options.min_timestep, end};
-}
-
-Trainer::Trainer(Denoiser& denoiser, Method& method, const NoiseSchedule& schedule, const TrainingData& data, const TrainOptions& options,
+Trainer::Trainer(Denoiser& denoiser, Method& method, const Objective& objective, const TrainingData& data, const TrainOptions& options,
                  uint64_t seed, double lr)
-    : denoiser_(denoiser), method_(method), schedule_(schedule), data_(data), options_(options), seed_(seed), lr_(lr),
-      timesteps_(trained_timesteps(options, schedule.num_train_timesteps())),
+    : denoiser_(denoiser), method_(method), objective_(objective), data_(data), options_(options), seed_(seed), lr_(lr),
+      timesteps_(trained_timesteps(options, objective.num_train_timesteps())),
       order_(data.latents.samples, options.batch_size, seed) {
   if (options.precision == "fp16") loss_scale_.emplace();
 }
@@ -44,25 +34,22 @@ torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
   const auto std = data_.latents.std.index_select(0, rows).to(torch::kFloat);
   const auto draws = draw_noise(mean.sizes(), timesteps_.first, timesteps_.second, options_.noise_offset, options_.caption_dropout,
                                 stream_key(seed_, "noise", step.step, part));
-  for (int64_t i = 0; i < draws.timesteps.numel(); ++i) step.timesteps.push_back(draws.timesteps[i].item<int64_t>());
   for (size_t i = 0; i < text_rows.size(); ++i) {
     if (draws.dropped[i].item<bool>()) text_rows[i] = TextCache::kEmpty;
   }
   const auto latents = (mean + std * draws.posterior_noise - data_.shift_factor) * data_.scaling_factor;
-  const auto noisy = schedule_.add_noise(latents, draws.noise, draws.timesteps);
-  const auto target = schedule_.target(latents, draws.noise, draws.timesteps);
+  const auto inputs = objective_.noisy(latents, draws, stream_key(seed_, "levels", step.step, part));
+  for (int64_t i = 0; i < inputs.timesteps.numel(); ++i) step.timesteps.push_back(inputs.timesteps[i].item<int64_t>());
   const auto texts = torch::tensor(text_rows, torch::kLong);
   const auto context = data_.text.hidden.index_select(0, texts);
 
   const auto weight = denoiser_.parameters().front();
-  const auto inputs = denoiser_.inputs();
+  const auto wanted = denoiser_.inputs();
   AddedConditions added;
-  if (inputs.pooled_width > 0) added.pooled_text = data_.text.pooled.index_select(0, texts).to(weight.options());
-  if (inputs.time_ids) added.time_ids = data_.latents.time_ids.index_select(0, rows).to(weight.device());
-  const auto predicted = denoiser_.forward(noisy.to(weight.options()), draws.timesteps.to(weight.device()), context.to(weight.options()), added);
-  std::optional<torch::Tensor> weights;
-  if (options_.snr_gamma) weights = snr_weights(schedule_, draws.timesteps, *options_.snr_gamma);
-  return denoising_loss(predicted, target.to(weight.device()), weights);
+  if (wanted.pooled_width > 0) added.pooled_text = data_.text.pooled.index_select(0, texts).to(weight.options());
+  if (wanted.time_ids) added.time_ids = data_.latents.time_ids.index_select(0, rows).to(weight.device());
+  const auto answer = denoiser_.forward(inputs.noisy.to(weight.options()), inputs.told.to(weight.device()), context.to(weight.options()), added);
+  return objective_.loss(answer, inputs);
 }
 
 void Trainer::run(const std::function<bool(const TrainingStep&)>& after) {

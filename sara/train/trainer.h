@@ -10,8 +10,8 @@
 #include "sara/data/transforms.h"
 #include "sara/methods/method.h"
 #include "sara/models/denoiser.h"
-#include "sara/samplers/noise_schedule.h"
 #include "sara/train/loss_scale.h"
+#include "sara/train/objective.h"
 #include "sara/train/train_options.h"
 
 namespace sara {
@@ -36,14 +36,11 @@ struct TrainingStep {
   StepReport report;
 };
 
-// The timesteps that are trained, [first, end). Throws InvalidArgument for a range the schedule does not hold.
-std::pair<int64_t, int64_t> trained_timesteps(const TrainOptions& options, int64_t num_train_timesteps);
-
 // The loop (Sec. 4, Alg. 1): batch -> noise -> denoiser -> loss -> backward -> method.step(). It knows Method, not SaRA.
 // All draws depend on (seed, step) alone, so that the same run gives the same bits.
 class Trainer {
  public:
-  Trainer(Denoiser& denoiser, Method& method, const NoiseSchedule& schedule, const TrainingData& data, const TrainOptions& options,
+  Trainer(Denoiser& denoiser, Method& method, const Objective& objective, const TrainingData& data, const TrainOptions& options,
           uint64_t seed, double lr);
 
   // Runs steps 1..options.steps; calls `after` behind each one; returns early when `after` gives false, and
@@ -58,7 +55,7 @@ class Trainer {
 
   Denoiser& denoiser_;
   Method& method_;
-  const NoiseSchedule& schedule_;
+  const Objective& objective_;
   const TrainingData& data_;
   TrainOptions options_;
   uint64_t seed_;

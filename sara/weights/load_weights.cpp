@@ -28,11 +28,12 @@ void load_weights_(torch::nn::Module& module, const WeightFiles& files, bool all
   if (!mismatch.none()) {
     throw BadFile(files.folder(), message("the weights do not fit the config: ", mismatch.text(), ". Fix: use the config.json these weights were saved with"));
   }
-  auto parameters = module.named_parameters();
+  auto tensors = stored_tensors(module);
+  const auto in_files = names_of(files);
   for (const auto& entry : files.entries()) {
-    const auto name = parameter_of(entry.info->name, parameters);
+    const auto name = parameter_of(entry.info->name, tensors, in_files);
     if (name.empty()) continue;
-    auto& parameter = parameters[name];
+    auto& parameter = tensors[name];
     if (parameter.is_cpu() && parameter.is_contiguous() && *torch_dtype(entry.info->dtype) == parameter.scalar_type()) {
       entry.read(parameter.data_ptr());
     } else {

@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 
 struct Part {
   const char *name, *class_name;
+  bool optional = false;
 };
 struct Pipeline {
   const char* class_name;
@@ -33,6 +34,16 @@ const std::vector<Pipeline>& pipelines() {
         {"tokenizer", "CLIPTokenizer"},
         {"tokenizer_2", "CLIPTokenizer"},
         {"scheduler", ""}}},
+      {"StableDiffusion3Pipeline",
+       {{"transformer", "SD3Transformer2DModel"},
+        {"vae", "AutoencoderKL"},
+        {"text_encoder", "CLIPTextModelWithProjection"},
+        {"text_encoder_2", "CLIPTextModelWithProjection"},
+        {"text_encoder_3", "T5EncoderModel", true},
+        {"tokenizer", "CLIPTokenizer"},
+        {"tokenizer_2", "CLIPTokenizer"},
+        {"tokenizer_3", "T5Tokenizer", true},
+        {"scheduler", "FlowMatchEulerDiscreteScheduler"}}},
   };
   return all;
 }
@@ -46,6 +57,12 @@ const Pipeline& pipeline_of(const Json& index, const std::string& index_path) {
     known += (known.empty() ? "" : ", ") + std::string(pipeline.class_name);
   }
   throw BadFile(index_path, message("unsupported pipeline (expected one of ", known, ", got ", escaped(class_name.dump()), ")"));
+}
+
+// Whether the index gives this component a class; absent optional ones are [null, null].
+bool is_named(const Json& index, const std::string& component) {
+  const auto entry = index.value(component, Json());
+  return entry.is_array() && entry.size() == 2 && entry[1].is_string();
 }
 
 Json read_object(const std::string& path) {
@@ -72,7 +89,8 @@ ModelFolder::ModelFolder(std::string path, ModelReading reading) : path_(std::mo
   const auto index_path = (fs::path(path_) / "model_index.json").string();
   if (!fs::exists(index_path, failure)) throw BadFile(path_, "no model_index.json here (expected a folder in diffusers' layout)");
   index_ = read_object(index_path);
-  for (const auto& [name, class_name] : pipeline_of(index_, index_path).parts) {
+  for (const auto& [name, class_name, optional] : pipeline_of(index_, index_path).parts) {
+    if (optional && !is_named(index_, name)) continue;
     const auto entry = index_.value(name, Json());
     if (!entry.is_array() || entry.size() != 2 || !entry[1].is_string()) throw BadFile(index_path, message("component ", name, " is absent"));
     const auto got = entry[1].get<std::string>();
@@ -101,25 +119,32 @@ Config ModelFolder::read_config(const std::string& name) const {
 
 template UNetConfig ModelFolder::read_config<UNetConfig>(const std::string&) const;
 template VaeConfig ModelFolder::read_config<VaeConfig>(const std::string&) const;
+template MmditConfig ModelFolder::read_config<MmditConfig>(const std::string&) const;
+template T5Config ModelFolder::read_config<T5Config>(const std::string&) const;
 template ClipTextConfig ModelFolder::read_config<ClipTextConfig>(const std::string&) const;
 
 std::string ModelFolder::family() const {
   if (file_) return file_->layout().family;
   if (index_.at("_class_name") == "StableDiffusionXLPipeline") return "sdxl";
+  if (index_.at("_class_name") == "StableDiffusion3Pipeline") return "sd3";
   return read_config<UNetConfig>("unet").use_linear_projection ? "sd2" : "sd1";
 }
 
-std::string ModelFolder::denoiser_name() const { return "unet"; }
+std::string ModelFolder::denoiser_name() const { return index_.contains("transformer") ? "transformer" : "unet"; }
 
-std::vector<std::string> ModelFolder::text_encoder_names() const {
+std::vector<std::string> ModelFolder::present(const std::string& prefix) const {
   std::vector<std::string> names;
   for (const auto& part : pipeline_of(index_, path_).parts)
-    if (std::string(part.name).starts_with("text_encoder")) names.emplace_back(part.name);
+    if (std::string(part.name).starts_with(prefix) && (!part.optional || has(part.name))) names.emplace_back(part.name);
   return names;
 }
 
+std::vector<std::string> ModelFolder::text_encoder_names() const { return present("text_encoder"); }
+
+std::vector<std::string> ModelFolder::tokenizer_names() const { return present("tokenizer"); }
+
 int64_t ModelFolder::resolution() const {
-  const auto size = read_config<UNetConfig>(denoiser_name()).sample_size;
+  const auto size = denoiser_name() == "unet" ? read_config<UNetConfig>("unet").sample_size : read_config<MmditConfig>("transformer").sample_size;
   if (!size) throw InvalidArgument(message(component_path(denoiser_name()), ": the config has no sample_size. Fix: add --resolution"));
   return *size * read_config<VaeConfig>("vae").factor();
 }
@@ -129,7 +154,7 @@ std::string ModelFolder::component_path(const std::string& name) const { return 
 bool ModelFolder::has(const std::string& component) const {
   if (file_) return file_->has(component);
   std::error_code failure;
-  return index_.contains(component) && fs::is_directory(component_path(component), failure);
+  return is_named(index_, component) && fs::is_directory(component_path(component), failure);
 }
 
 WeightFiles ModelFolder::weights(const std::string& component) const {
@@ -169,10 +194,14 @@ std::shared_ptr<Model> ModelFolder::load(const std::string& name, const Config& 
 }
 
 std::shared_ptr<UNet2DConditionModel> ModelFolder::load_unet(c10::ScalarType dtype, c10::Device device) const {
+  if (denoiser_name() != "unet") throw BadFile(path_, "has no UNet. Fix: use a Stable Diffusion 1.x, 2.x or XL model");
   return load<UNet2DConditionModel>("unet", read_config<UNetConfig>("unet"), dtype, device);
 }
 
-std::shared_ptr<Denoiser> ModelFolder::load_denoiser(c10::ScalarType dtype, c10::Device device) const { return load_unet(dtype, device); }
+std::shared_ptr<Denoiser> ModelFolder::load_denoiser(c10::ScalarType dtype, c10::Device device) const {
+  if (denoiser_name() == "unet") return load_unet(dtype, device);
+  return load<SD3Transformer2DModel>("transformer", read_config<MmditConfig>("transformer"), dtype, device);
+}
 
 std::shared_ptr<AutoencoderKL> ModelFolder::load_vae(c10::ScalarType dtype, c10::Device device) const {
   return load<AutoencoderKL>("vae", read_config<VaeConfig>("vae"), dtype, device);
@@ -182,6 +211,10 @@ std::shared_ptr<ClipTextModel> ModelFolder::load_clip_text(const std::string& na
   auto config = read_config<ClipTextConfig>(name);
   config.with_projection = index_.at(name)[1] == "CLIPTextModelWithProjection";  // config.json may not name its class
   return load<ClipTextModel>(name, config, dtype, device);
+}
+
+std::shared_ptr<T5EncoderModel> ModelFolder::load_t5(const std::string& name, c10::ScalarType dtype, c10::Device device) const {
+  return load<T5EncoderModel>(name, read_config<T5Config>(name), dtype, device);
 }
 
 Json ModelFolder::scheduler_config() const {

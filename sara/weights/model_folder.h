@@ -7,6 +7,8 @@
 
 #include "sara/files/json.h"
 #include "sara/models/clip_text.h"
+#include "sara/models/mmdit.h"
+#include "sara/models/t5.h"
 #include "sara/models/unet.h"
 #include "sara/models/vae.h"
 #include "sara/weights/single_file.h"
@@ -23,9 +25,9 @@ class ModelFolder {
   const std::string& path() const { return path_; }
   std::string name() const;  // the folder's own name, the file's without its ending
   const Json& index() const { return index_; }
-  // "sd1" (convolution projections), "sd2" (linear projections) or "sdxl".
+  // "sd1" (convolution projections), "sd2" (linear projections), "sdxl" or "sd3" (3.5 too).
   std::string family() const;
-  // The component that is trained: "unet".
+  // The component that is trained: "unet" or "transformer".
   std::string denoiser_name() const;
   std::vector<std::string> text_encoder_names() const;
 
@@ -34,18 +36,21 @@ class ModelFolder {
 
   const ModelReading& reading() const { return reading_; }
   const SingleFile* single_file() const { return file_.get(); }  // nullptr: a folder
-  bool has(const std::string& component) const;                  // whether it holds this component
+  bool has(const std::string& component) const;                  // whether it holds this component: an optional one may be absent
   WeightFiles weights(const std::string& component) const;
   std::string component_path(const std::string& name) const;     // for a single file a name for messages only
   Json component_config(const std::string& name) const;  // throws BadFile when it is absent or no object
   // XXH3-128 over names and bytes of a component's weights, the same in every layout: tells cached latents and embeddings of other weights apart.
   std::string component_hash(const std::string& name) const;
 
+  std::vector<std::string> tokenizer_names() const;
+
   void allow_nonfinite() { allow_nonfinite_ = true; }
   std::shared_ptr<UNet2DConditionModel> load_unet(c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
   std::shared_ptr<Denoiser> load_denoiser(c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
   std::shared_ptr<AutoencoderKL> load_vae(c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
   std::shared_ptr<ClipTextModel> load_clip_text(const std::string& name, c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
+  std::shared_ptr<T5EncoderModel> load_t5(const std::string& name, c10::ScalarType dtype, c10::Device device = c10::kCPU) const;
   Json scheduler_config() const;
   // A component's config as its struct; what from_json refuses becomes BadFile naming config.json.
   template <class Config>
@@ -55,6 +60,8 @@ class ModelFolder {
  private:
   template <class Model, class Config>
   std::shared_ptr<Model> load(const std::string& name, const Config& config, c10::ScalarType dtype, c10::Device device) const;
+
+  std::vector<std::string> present(const std::string& prefix) const;
 
   std::string path_;
   ModelReading reading_;

@@ -10,6 +10,8 @@
 #include "sara/base/error.h"
 #include "sara/base/options.h"
 #include "sara/models/clip_text.h"
+#include "sara/models/mmdit.h"
+#include "sara/models/t5.h"
 #include "sara/models/unet.h"
 #include "sara/models/vae.h"
 #include "sara/weights/precision.h"
@@ -30,9 +32,13 @@ std::shared_ptr<torch::nn::Module> without_memory(const Json& config) {
 
 }  // namespace
 
-std::string parameter_of(const std::string& stored, const torch::OrderedDict<std::string, torch::Tensor>& parameters) {
+std::string parameter_of(const std::string& stored, const torch::OrderedDict<std::string, torch::Tensor>& parameters,
+                         const std::set<std::string>& in_files) {
   if (parameters.contains(stored)) return stored;
   if (stored.ends_with("position_ids")) return "";
+  // T5 stores its embedding under one of two names, or twice.
+  const std::string shared = "shared.weight";
+  if (stored == "encoder.embed_tokens.weight" && parameters.contains(shared)) return in_files.count(shared) ? "" : shared;
   const std::string prefix = "text_model.";
   if (parameters.contains(prefix + stored)) return prefix + stored;
   if (stored.rfind(prefix, 0) == 0 && parameters.contains(stored.substr(prefix.size()))) return stored.substr(prefix.size());
@@ -47,12 +53,25 @@ std::string parameter_of(const std::string& stored, const torch::OrderedDict<std
   return stored;
 }
 
+torch::OrderedDict<std::string, torch::Tensor> stored_tensors(const torch::nn::Module& module) {
+  auto tensors = module.named_parameters();
+  for (const auto& item : module.named_buffers()) tensors.insert(item.key(), item.value());
+  return tensors;
+}
+
+std::set<std::string> names_of(const WeightFiles& files) {
+  std::set<std::string> names;
+  for (const auto& entry : files.entries()) names.insert(entry.info->name);
+  return names;
+}
+
 WeightMismatch weight_mismatch(const torch::nn::Module& module, const WeightFiles& files) {
-  const auto parameters = module.named_parameters();
+  const auto parameters = stored_tensors(module);
+  const auto in_files = names_of(files);
   WeightMismatch out;
   std::set<std::string> seen;
   for (const auto& [reader, info, change] : files.entries()) {
-    const auto name = parameter_of(info->name, parameters);
+    const auto name = parameter_of(info->name, parameters, in_files);
     if (name.empty()) continue;
     const auto* parameter = parameters.find(name);
     if (!parameter) {
@@ -93,6 +112,8 @@ std::string WeightMismatch::text() const {
 
 std::shared_ptr<torch::nn::Module> empty_network(const std::string& class_name, const Json& config) {
   if (class_name == "UNet2DConditionModel") return without_memory<UNet2DConditionModel, UNetConfig>(config);
+  if (class_name == "SD3Transformer2DModel") return without_memory<SD3Transformer2DModel, MmditConfig>(config);
+  if (class_name == "T5EncoderModel") return without_memory<T5EncoderModel, T5Config>(config);
   if (class_name == "AutoencoderKL") return without_memory<AutoencoderKL, VaeConfig>(config);
   if (class_name == "CLIPTextModel" || class_name == "CLIPTextModelWithProjection") {
     Json with_class = config;  // config.json may not name its class

@@ -93,12 +93,15 @@ def test_settings_mean_the_same(pipeline, tmp_path, words, options):
     assert_same_picture(ours, drawn_by_diffusers(pipe, PROMPTS[0], 0, **options))
 
 
-@pytest.mark.parametrize("name", ["ddpm", "euler", "dpm++2m"])
+@pytest.mark.parametrize("name", ["ddpm", "euler", "euler_ancestral", "pndm", "dpm++2m"])
 def test_samplers_draw_what_diffusers_schedulers_draw(pipeline, tmp_path, name):
     import diffusers
 
     pipe, model = pipeline
-    classes = {"ddpm": "DDPMScheduler", "euler": "EulerDiscreteScheduler", "dpm++2m": "DPMSolverMultistepScheduler"}
+    classes = {
+        "ddpm": "DDPMScheduler", "euler": "EulerDiscreteScheduler", "euler_ancestral": "EulerAncestralDiscreteScheduler",
+        "pndm": "PNDMScheduler", "dpm++2m": "DPMSolverMultistepScheduler",
+    }  # fmt: skip
     kept = pipe.scheduler
     try:
         pipe.scheduler = getattr(diffusers, classes[name]).from_pretrained(model / "scheduler")

@@ -5,7 +5,15 @@ import itertools
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    PNDMScheduler,
+)
 from probe import ProbeError, run_probe
 
 torch.set_num_threads(1)
@@ -15,8 +23,14 @@ JUDGES = {
     "ddpm": DDPMScheduler,
     "ddim": DDIMScheduler,
     "euler": EulerDiscreteScheduler,
+    "euler_ancestral": EulerAncestralDiscreteScheduler,
+    "pndm": PNDMScheduler,
+    "flow_match": FlowMatchEulerDiscreteScheduler,
     "dpm++2m": DPMSolverMultistepScheduler,
 }
+# Those that sample a diffusion with betas, and of these the ones that take predictions of the sample and pure noise.
+WITH_BETAS = [name for name in JUDGES if name != "flow_match"]
+OF_SAMPLES = [name for name in WITH_BETAS if name not in ("pndm", "euler_ancestral")]
 SCALE, MIX, SEED = 0.9, 0.7, 11
 ZERO_SNR = {"timestep_spacing": "trailing", "prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
 # As Stable Diffusion 1.x folders ship it. What it does not say takes the default of the sampler's class, not of PNDM's.
@@ -41,6 +55,11 @@ OTHER_SETTINGS = [
     ("euler", {"use_karras_sigmas": True, "sigma_min": 0.05, "sigma_max": 10.0}),
     ("euler", {"final_sigmas_type": "sigma_min"}),
     ("euler", {"interpolation_type": "log_linear"}),
+    ("euler_ancestral", {"trained_betas": torch.linspace(0.001, 0.02, 1000).tolist()}),
+    ("pndm", {"skip_prk_steps": True, "set_alpha_to_one": True}),
+    ("pndm", {"set_alpha_to_one": True, "steps_offset": 1}),
+    ("pndm", {"skip_prk_steps": True, "prediction_type": "v_prediction", "timestep_spacing": "linspace"}),
+    ("pndm", {"trained_betas": torch.linspace(0.001, 0.02, 1000).tolist()}),
     ("dpm++2m", {"use_karras_sigmas": True}),
     ("dpm++2m", {"use_karras_sigmas": True, "beta_schedule": "squaredcos_cap_v2"}),
     ("dpm++2m", {"final_sigmas_type": "sigma_min"}),
@@ -60,16 +79,18 @@ def all_cases():
     def add(name, words, config, steps, **extra):
         cases[f"{name}-{words}-{steps}"] = {"name": name, "config": config, "steps": steps, **extra}
 
-    for name in JUDGES:
+    for name in WITH_BETAS:
         for spacing, prediction, offset, steps in itertools.product(
             ["leading", "linspace", "trailing"], ["epsilon", "v_prediction"], [0, 1], [1, 2, 10, 50]
         ):
             config = {"timestep_spacing": spacing, "steps_offset": offset, "prediction_type": prediction}
+            if name == "pndm":
+                config["skip_prk_steps"] = steps < 10  # Runge-Kutta steps need four
             add(name, f"{spacing}-{prediction}-{offset}", {**STABLE_DIFFUSION, **config}, steps)
-        for steps in [1, 2, 10, 50]:
+        for steps in [1, 2, 10, 50] if name != "pndm" else []:
             add(name, "zero_snr", {**STABLE_DIFFUSION, **ZERO_SNR}, steps)
         for beta_schedule, prediction in itertools.product(
-            ["linear", "scaled_linear", "squaredcos_cap_v2"], ["epsilon", "sample"]
+            ["linear", "scaled_linear", "squaredcos_cap_v2"], ["epsilon", "sample"] if name in OF_SAMPLES else ["epsilon"]
         ):
             config = {"beta_schedule": beta_schedule, "prediction_type": prediction}
             add(name, f"defaults-{beta_schedule}-{prediction}", config, 12)
@@ -78,6 +99,9 @@ def all_cases():
         words = "-".join(f"{k}={v}" if not isinstance(v, list) else k for k, v in setting.items())
         for steps in [9, 20]:
             add(name, words, {**STABLE_DIFFUSION, **setting}, steps)
+    for shift, steps in itertools.product([1.0, 3.0], [1, 2, 10, 28]):
+        add("flow_match", f"shift={shift}", {"shift": shift}, steps)
+    add("flow_match", "fewer timesteps", {"shift": 2.5, "num_train_timesteps": 37}, 9)
     for eta in [0.3, 1.0]:
         add("ddim", f"eta={eta}", {**STABLE_DIFFUSION, "steps_offset": 1}, 10, eta=eta)
     return cases
@@ -96,13 +120,15 @@ def judge(case, noise):
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)  # else it searches the timestep, and takes the wrong one of two equal ones
     generator = torch.Generator().manual_seed(SEED)
-    sample = noise * scheduler.init_noise_sigma
+    sample = noise * getattr(scheduler, "init_noise_sigma", 1.0)
     trajectory = [sample]
     extra = {"eta": eta} if cls is DDIMScheduler else {}
     for t in scheduler.timesteps:
-        shown = scheduler.scale_model_input(sample, t)
+        shown = scheduler.scale_model_input(sample, t) if hasattr(scheduler, "scale_model_input") else sample
         output = torch.tanh(shown * MIX + (float(t) / scheduler.config.num_train_timesteps - 0.5)) * SCALE
-        sample = scheduler.step(output, t, sample, generator=generator, **extra).prev_sample
+        if cls is not PNDMScheduler:
+            extra["generator"] = generator
+        sample = scheduler.step(output, t, sample, **extra).prev_sample
         trajectory.append(sample)
     return torch.stack(trajectory), scheduler.timesteps.double()
 
@@ -154,7 +180,8 @@ def test_trailing_spacing_visits_exactly_the_steps_asked_for():
 
 
 def test_half_precision_stays_within_its_rounding():
-    cases = [{"name": name, "config": {**STABLE_DIFFUSION, "steps_offset": 1}, "steps": 5} for name in JUDGES]
+    cases = [{"name": name, "config": {**STABLE_DIFFUSION, "steps_offset": 1}, "steps": 5} for name in WITH_BETAS]
+    cases.append({"name": "flow_match", "config": {"shift": 3.0}, "steps": 5})
     for case, (trajectory, _) in zip(cases, walk(cases, NOISE.bfloat16())):
         expected = judge(case, NOISE.bfloat16())[0][-1].float()
         assert trajectory.dtype == torch.bfloat16
@@ -193,7 +220,8 @@ def test_wrong_requests_are_refused_in_one_line():
         assert "\n" not in str(error.value)
         return str(error.value)
 
-    assert "ddpm, ddim, euler, dpm++2m" in attempt(name="heun")
+    assert "ddpm, ddim, euler, euler_ancestral, pndm, flow_match, dpm++2m" in attempt(name="heun")
     assert "got 0" in attempt(steps=0)
     assert "thresholding" in attempt(scheduler={**STABLE_DIFFUSION, "thresholding": True})
-    assert "FlowMatchEulerDiscreteScheduler" in attempt(scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler"})
+    assert "use --sampler flow_match" in attempt(scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler"})
+    assert "FlowMatchHeunDiscreteScheduler" in attempt(scheduler={"_class_name": "FlowMatchHeunDiscreteScheduler"})

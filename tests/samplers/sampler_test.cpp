@@ -8,6 +8,7 @@
 
 #include "sara/base/error.h"
 #include "sara/samplers/ddpm.h"
+#include "sara/samplers/flow_match.h"
 #include "sara/samplers/registry.h"
 #include "tests/samplers/paper_config.h"
 
@@ -146,7 +147,7 @@ TEST(Samplers, ANewWalkForgetsTheOldOne) {
 
 TEST(Samplers, ResultsHaveTheModelOutputsKind) {
   for (const std::string& name : sampler_names()) {
-    const auto sampler = make_sampler(name, SchedulerConfig());
+    const auto sampler = make_sampler(name, name == "flow_match" ? SchedulerConfig::defaults("FlowMatchEulerDiscreteScheduler") : SchedulerConfig());
     sampler->set_timesteps(4);
     const auto sample = torch::randn({1, 4}).to(torch::kBFloat16);
     EXPECT_EQ(sampler->step(sample, 0, sample).scalar_type(), torch::kBFloat16) << name;
@@ -154,10 +155,10 @@ TEST(Samplers, ResultsHaveTheModelOutputsKind) {
 }
 
 TEST(Samplers, AreFoundByTheirOwnAndByDiffusersNames) {
-  EXPECT_EQ(sampler_names(), (std::vector<std::string>{"ddpm", "ddim", "euler", "dpm++2m"}));
-  for (const char* name : {"DDPMScheduler", "DDIMScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler"})
+  EXPECT_EQ(sampler_names(), (std::vector<std::string>{"ddpm", "ddim", "euler", "euler_ancestral", "pndm", "flow_match", "dpm++2m"}));
+  for (const char* name : {"DDPMScheduler", "DDIMScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler"})
     EXPECT_NE(make_sampler(name, SchedulerConfig()), nullptr);
-  EXPECT_EQ(refusal([] { make_sampler("heun", SchedulerConfig()); }).find("sampler heun is unknown (expected one of ddpm, ddim, euler, dpm++2m)"),
+  EXPECT_EQ(refusal([] { make_sampler("heun", SchedulerConfig()); }).find("sampler heun is unknown (expected one of ddpm, ddim, euler, euler_ancestral, pndm, flow_match, dpm++2m)"),
             0u);
   EXPECT_NE(refusal([] { make_sampler("eular", SchedulerConfig()); }).find("did you mean euler?"), std::string::npos);
 }
@@ -175,6 +176,10 @@ TEST(Samplers, WrongRequestsAreRefused) {
   const auto solver = make_sampler("dpm++2m", SchedulerConfig());
   solver->set_timesteps(3);
   EXPECT_NE(refusal([&] { solver->step(x, 1, x); }).find("expected step 0, got 1"), std::string::npos);
+  const auto pndm = make_sampler("pndm", SchedulerConfig());
+  EXPECT_NE(refusal([&] { pndm->set_timesteps(3); }).find("at least 4 steps"), std::string::npos);
+  pndm->set_timesteps(4);
+  EXPECT_NE(refusal([&] { pndm->step(x, 1, x); }).find("expected step 0, got 1"), std::string::npos);
   EXPECT_NE(refusal([&] { solver->set_timesteps(1000); }).find("too many for dpm++2m"), std::string::npos);
   EXPECT_NE(refusal([] { make_sampler("euler", SchedulerConfig())->init_noise_sigma(); }).find("call set_timesteps first"), std::string::npos);
 }
@@ -191,7 +196,42 @@ TEST(Samplers, SettingsTheyDoNotHaveAreRefusedByName) {
   EXPECT_NE(with("dpm++2m", "solver_order", 3).find("solver_order 3"), std::string::npos);
   EXPECT_NE(with("dpm++2m", "algorithm_type", "sde-dpmsolver++").find("sde-dpmsolver++"), std::string::npos);
   EXPECT_NE(with("dpm++2m", "solver_type", "trapezoid").find("trapezoid"), std::string::npos);
+  EXPECT_NE(with("pndm", "prediction_type", "sample").find("prediction_type sample"), std::string::npos);
+  EXPECT_NE(with("pndm", "rescale_betas_zero_snr", true).find("zero SNR"), std::string::npos);
+  const auto flow = [](const char* sampler, const Json& more) {
+    Json json = {{"_class_name", "FlowMatchEulerDiscreteScheduler"}};
+    json.update(more);
+    return refusal([&] { make_sampler(sampler, SchedulerConfig::from_json(json)); });
+  };
+  EXPECT_EQ(flow("flow_match", {{"shift", 3.0}}), "");
+  EXPECT_NE(flow("flow_match", {{"use_dynamic_shifting", true}}).find("use_dynamic_shifting"), std::string::npos);
+  EXPECT_NE(flow("flow_match", {{"shift_terminal", 0.1}}).find("shift_terminal"), std::string::npos);
+  EXPECT_NE(flow("euler", Json::object()).find("Fix: use --sampler flow_match"), std::string::npos);
+  EXPECT_NE(refusal([] { make_sampler("flow_match", SchedulerConfig()); }).find("for flow-matching models"), std::string::npos);
   EXPECT_EQ(with("ddim", "variance_type", "learned"), "");  // DDIM has no use for it
+}
+
+TEST(Samplers, FlowMatchingWithAConstantVelocityGoesStraightFromNoiseToPicture) {
+  auto config = SchedulerConfig::defaults("FlowMatchEulerDiscreteScheduler");
+  config.shift = 3;
+  const auto sampler = make_sampler("flow_match", config);
+  sampler->set_timesteps(7);
+  EXPECT_EQ(sampler->timesteps().front(), 1000);
+  EXPECT_EQ(sampler->init_noise_sigma(), 1);
+  const auto picture = torch::tensor({1.0f, -2.0f}), noise = torch::tensor({0.5f, 4.0f});
+  auto sample = noise;
+  for (size_t i = 0; i < 7; ++i) sample = sampler->step(noise - picture, i, sample);
+  EXPECT_TRUE(sample.allclose(picture, 0, 1e-5));
+}
+
+TEST(Samplers, ShiftRaisesTheLevelsOfFlowMatching) {
+  auto config = SchedulerConfig::defaults("FlowMatchEulerDiscreteScheduler");
+  config.num_train_timesteps = 4;
+  EXPECT_EQ(flow_sigmas(config), (std::vector<float>{1.0f, 0.75f, 0.5f, 0.25f}));
+  config.shift = 3;
+  const auto shifted = flow_sigmas(config);
+  EXPECT_FLOAT_EQ(shifted[1], 0.9f);
+  EXPECT_FLOAT_EQ(shifted[3], 0.5f);
 }
 
 TEST(Samplers, PureNoiseAndNoisePredictionDoNotGoTogether) {

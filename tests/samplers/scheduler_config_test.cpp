@@ -89,7 +89,7 @@ TEST(SchedulerConfig, AWrongValueIsRefusedByItsKey) {
   EXPECT_NE(refusal({{"prediction_type", "flow_prediction"}}).find("flow_prediction"), std::string::npos);
   EXPECT_NE(refusal({{"timestep_spacing", "even"}}).find("leading, linspace, trailing"), std::string::npos);
   EXPECT_NE(refusal({{"trained_betas", {0.1, 0.2}}}).find("1000 numbers"), std::string::npos);
-  EXPECT_NE(refusal({{"_class_name", "FlowMatchEulerDiscreteScheduler"}}).find("FlowMatchEulerDiscreteScheduler"), std::string::npos);
+  EXPECT_NE(refusal({{"_class_name", "FlowMatchHeunDiscreteScheduler"}}).find("got \"FlowMatchHeunDiscreteScheduler\""), std::string::npos);
   EXPECT_NE(refusal(Json::array()).find("expected an object"), std::string::npos);
 }
 

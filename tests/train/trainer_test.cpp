@@ -75,8 +75,8 @@ struct TrainerTest : testing::Test {
   }
   std::vector<TrainingStep> train(Method& method, double lr = 1e-3) {
     std::vector<TrainingStep> steps;
-    const NoiseSchedule schedule(config);
-    Trainer(*unet, method, schedule, data, options, kSeed, lr).run([&](const TrainingStep& step) {
+    const DiffusionObjective objective(NoiseSchedule(config), options.snr_gamma);
+    Trainer(*unet, method, objective, data, options, kSeed, lr).run([&](const TrainingStep& step) {
       steps.push_back(step);
       return true;
     });
@@ -202,8 +202,8 @@ TEST_F(TrainerTest, ANonFinitePictureIsSkippedAndChangesNoWeight) {
   const auto full = make_method("full", tensors(), {}, options.steps);
   int64_t skipped = 0;
   auto before = copies();
-  const NoiseSchedule schedule(config);
-  Trainer(*unet, *full, schedule, data, options, kSeed, 1e-3).run([&](const TrainingStep& step) {
+  const DiffusionObjective objective{NoiseSchedule(config)};
+  Trainer(*unet, *full, objective, data, options, kSeed, 1e-3).run([&](const TrainingStep& step) {
     const auto now = copies();
     EXPECT_EQ(now[0].equal(before[0]), step.report.skipped) << step.step;
     for (const auto& weight : now) EXPECT_TRUE(weight.isfinite().all().item<bool>());
@@ -222,8 +222,8 @@ TEST_F(TrainerTest, TooManySkippedStepsInARowStopTheRun) {
   const auto full = make_method("full", tensors(), {}, options.steps);
   const auto before = copies();
   int64_t seen = 0;
-  const NoiseSchedule schedule(config);
-  Trainer trainer(*unet, *full, schedule, data, options, kSeed, 1e-3);
+  const DiffusionObjective objective{NoiseSchedule(config)};
+  Trainer trainer(*unet, *full, objective, data, options, kSeed, 1e-3);
   try {
     trainer.run([&](const TrainingStep&) { return ++seen > 0; });
     ADD_FAILURE();
@@ -308,8 +308,8 @@ TEST_F(TrainerTest, StopsEarlyWhenAsked) {
   options.steps = 10;
   Recorder recorder(*unet);
   int64_t seen = 0;
-  const NoiseSchedule schedule(config);
-  Trainer(*unet, recorder, schedule, data, options, kSeed, 1e-3).run([&](const TrainingStep&) { return ++seen < 2; });
+  const DiffusionObjective objective{NoiseSchedule(config)};
+  Trainer(*unet, recorder, objective, data, options, kSeed, 1e-3).run([&](const TrainingStep&) { return ++seen < 2; });
   EXPECT_EQ(seen, 2);
   EXPECT_FALSE(unet->is_training());
 }

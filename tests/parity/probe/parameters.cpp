@@ -17,7 +17,8 @@ void fill_parameters(torch::nn::Module& model, const Json& config) {
   const torch::NoGradGuard no_grad;
   if (config.contains("weights")) {
     const SafetensorsReader reader(config.at("weights").get<std::string>());
-    const auto parameters = model.named_parameters();
+    auto parameters = model.named_parameters();
+    for (const auto& item : model.named_buffers()) parameters.insert(item.key(), item.value());
     SARA_CHECK(reader.tensors().size() == parameters.size(), reader.tensors().size(), " tensors in the file, ",
                parameters.size(), " in the model");
     for (const auto& item : parameters) {
@@ -32,6 +33,7 @@ void fill_parameters(torch::nn::Module& model, const Json& config) {
   if (config.contains("save_weights")) {
     TensorMap tensors;
     for (const auto& item : model.named_parameters()) tensors[item.key()] = item.value();
+    for (const auto& item : model.named_buffers()) tensors[item.key()] = item.value();
     save_tensors(config.at("save_weights").get<std::string>(), tensors);
   }
 }

@@ -8,7 +8,7 @@
 namespace sara::tests {
 
 // Fills the model as the probe's config says: from the file "weights", or fresh from "seed"; then writes the file
-// "save_weights" when given. Every parameter and no other must be in the file.
+// "save_weights" when given. Every parameter and buffer and no other must be in the file.
 void fill_parameters(torch::nn::Module& model, const Json& config);
 
 // Keeps gradients for the parameters listed in config["gradients"] (all of them when that is true, none when absent).

@@ -3,6 +3,8 @@
 #include <torch/types.h>
 
 #include "sara/base/error.h"
+#include "sara/models/mmdit.h"
+#include "sara/models/t5.h"
 #include "sara/models/unet.h"
 #include "tests/parity/probe/probe.h"
 
@@ -12,6 +14,9 @@ std::shared_ptr<torch::nn::Module> without_memory(const std::string& class_name,
   const auto meta = torch::device(torch::kMeta);
   if (class_name == "UNet2DConditionModel")
     return std::make_shared<sara::UNet2DConditionModel>(sara::UNetConfig::from_json(model), meta);
+  if (class_name == "SD3Transformer2DModel")
+    return std::make_shared<sara::SD3Transformer2DModel>(sara::MmditConfig::from_json(model), meta);
+  if (class_name == "T5EncoderModel") return std::make_shared<sara::T5EncoderModel>(sara::T5Config::from_json(model), meta);
   throw sara::InvalidArgument(class_name);
 }
 

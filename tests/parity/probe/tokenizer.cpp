@@ -2,11 +2,18 @@
 #include <torch/types.h>
 
 #include "sara/tokenizers/clip.h"
+#include "sara/tokenizers/t5.h"
 #include "tests/parity/probe/probe.h"
 
-// config: folder. tensors: text (uint8, all captions one after another) and ends (int64, where each ends).
+// config: folder, and for a T5 tokenizer max_length. tensors: text (uint8, all captions one after another) and ends (int64, where each ends).
 SARA_PROBE(tokenizer) {
-  const sara::ClipTokenizer tokenizer(in.config.at("folder").get<std::string>());
+  const auto folder = in.config.at("folder").get<std::string>();
+  std::unique_ptr<sara::Tokenizer> made;
+  if (in.config.contains("max_length"))
+    made = std::make_unique<sara::T5Tokenizer>(folder, in.config.at("max_length").get<int64_t>());
+  else
+    made = std::make_unique<sara::ClipTokenizer>(folder);
+  const sara::Tokenizer& tokenizer = *made;
   const auto text = in.tensors.at("text").contiguous(), ends = in.tensors.at("ends").contiguous();
   const auto ids = torch::empty({ends.numel(), tokenizer.max_length()}, torch::kInt64);
   const auto lengths = torch::empty({ends.numel()}, torch::kInt64), truncated = torch::empty({ends.numel()}, torch::kBool);
