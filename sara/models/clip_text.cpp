@@ -3,34 +3,11 @@
 
 #include "sara/base/error.h"
 #include "sara/base/message.h"
-#include "sara/layers/attention.h"
 #include "sara/layers/register_path.h"
 
 #include <torch/types.h>
 
 namespace sara {
-
-ClipTextLayer::ClipTextLayer(const ClipTextConfig& config, const torch::TensorOptions& options)
-    : heads_(config.num_attention_heads), activation_(config.hidden_act) {
-  const int64_t width = config.hidden_size, inner = config.intermediate_size;
-  const double eps = config.layer_norm_eps;
-  k_proj_ = make_at<Linear>(*this, "self_attn.k_proj", width, width, true, options);
-  v_proj_ = make_at<Linear>(*this, "self_attn.v_proj", width, width, true, options);
-  q_proj_ = make_at<Linear>(*this, "self_attn.q_proj", width, width, true, options);
-  out_proj_ = make_at<Linear>(*this, "self_attn.out_proj", width, width, true, options);
-  norm1_ = make_at<LayerNorm>(*this, "layer_norm1", width, eps, options);
-  fc1_ = make_at<Linear>(*this, "mlp.fc1", width, inner, true, options);
-  fc2_ = make_at<Linear>(*this, "mlp.fc2", inner, width, true, options);
-  norm2_ = make_at<LayerNorm>(*this, "layer_norm2", width, eps, options);
-}
-
-torch::Tensor ClipTextLayer::forward(const torch::Tensor& x) const {
-  const auto normed = norm1_->forward(x);
-  const auto seen = multi_head_attention(q_proj_->forward(normed), k_proj_->forward(normed), v_proj_->forward(normed),
-                                         heads_, /*causal=*/true);
-  const auto hidden = x + out_proj_->forward(seen);
-  return hidden + fc2_->forward(activate(fc1_->forward(norm2_->forward(hidden)), activation_));
-}
 
 ClipTextModel::ClipTextModel(const ClipTextConfig& config, const torch::TensorOptions& options) : config_(config) {
   const int64_t width = config.hidden_size;
@@ -41,8 +18,9 @@ ClipTextModel::ClipTextModel(const ClipTextConfig& config, const torch::TensorOp
       make_at<Embedding>(*this, "text_model.embeddings.token_embedding", config.vocab_size, width, options);
   position_embedding_ = make_at<Embedding>(*this, "text_model.embeddings.position_embedding",
                                            config.max_position_embeddings, width, options);
+  const ClipLayerShape shape{width, config.intermediate_size, config.num_attention_heads, config.hidden_act, config.layer_norm_eps, /*causal=*/true};
   for (int64_t i = 0; i < config.num_hidden_layers; ++i)
-    layers_.push_back(make_at<ClipTextLayer>(*this, message("text_model.encoder.layers.", i), config, options));
+    layers_.push_back(make_at<ClipLayer>(*this, message("text_model.encoder.layers.", i), shape, options));
   final_layer_norm_ = make_at<LayerNorm>(*this, "text_model.final_layer_norm", width, config.layer_norm_eps, options);
   if (config.with_projection)
     text_projection_ = make_at<Linear>(*this, "text_projection", width, config.projection_dim, false, options);

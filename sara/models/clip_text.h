@@ -3,6 +3,7 @@
 #include "sara/layers/embedding.h"
 #include "sara/layers/linear.h"
 #include "sara/layers/norm.h"
+#include "sara/models/clip_layer.h"
 #include "sara/models/clip_text_config.h"
 
 #include <torch/nn/module.h>
@@ -12,19 +13,6 @@
 #include <vector>
 
 namespace sara {
-
-// x += out_proj(causal attention(layer_norm1(x))); x += fc2(activation(fc1(layer_norm2(x)))). All biases present.
-class ClipTextLayer : public torch::nn::Module {
- public:
-  ClipTextLayer(const ClipTextConfig& config, const torch::TensorOptions& options);
-  torch::Tensor forward(const torch::Tensor& x) const;  // [B, T, hidden_size]
-
- private:
-  int64_t heads_;
-  Activation activation_;
-  std::shared_ptr<LayerNorm> norm1_, norm2_;
-  std::shared_ptr<Linear> q_proj_, k_proj_, v_proj_, out_proj_, fc1_, fc2_;
-};
 
 // What the families take from a text encoder.
 struct ClipTextStates {
@@ -55,7 +43,7 @@ class ClipTextModel : public torch::nn::Module {
 
   ClipTextConfig config_;
   std::shared_ptr<Embedding> token_embedding_, position_embedding_;
-  std::vector<std::shared_ptr<ClipTextLayer>> layers_;
+  std::vector<std::shared_ptr<ClipLayer>> layers_;
   std::shared_ptr<LayerNorm> final_layer_norm_;
   std::shared_ptr<Linear> text_projection_;  // with_projection
 };

@@ -9,7 +9,7 @@
 
 #include "sara/base/error.h"
 #include "sara/base/options.h"
-#include "sara/models/clip_text.h"
+#include "sara/models/clip.h"
 #include "sara/models/mmdit.h"
 #include "sara/models/t5.h"
 #include "sara/models/unet.h"
@@ -120,6 +120,8 @@ std::shared_ptr<torch::nn::Module> empty_network(const std::string& class_name, 
     with_class["architectures"] = {class_name};
     return without_memory<ClipTextModel, ClipTextConfig>(with_class);
   }
+  if (class_name == "CLIPVisionModelWithProjection") return without_memory<ClipVisionModel, ClipVisionConfig>(config);
+  if (class_name == "CLIPModel") return without_memory<ClipModel, ClipConfig>(config);
   return nullptr;
 }
 
