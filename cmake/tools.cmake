@@ -3,11 +3,12 @@ sara_add_room(tokenizers DEPENDS files LIBRARIES PkgConfig::TEXT)
 sara_add_room(data TORCH DEPENDS weights tokenizers)
 sara_add_room(pipelines TORCH DEPENDS data samplers methods)
 sara_add_room(train TORCH DEPENDS pipelines)
+sara_add_room(metrics TORCH DEPENDS data)
 
 file(GLOB cli_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cli/*.cpp)
 if(cli_sources)
   add_executable(sara ${cli_sources})
-  target_link_libraries(sara PRIVATE sara_train)
+  target_link_libraries(sara PRIVATE sara_train sara_metrics)
   target_include_directories(sara PRIVATE ${TOMLPLUSPLUS_INCLUDE})
   target_precompile_headers(sara REUSE_FROM sara_torch_pch)
   execute_process(COMMAND git -C ${CMAKE_SOURCE_DIR} rev-parse --short HEAD OUTPUT_VARIABLE sara_commit
