@@ -24,9 +24,14 @@ Json json_value(const toml::node& node) {
     for (const auto& item : *array) list.push_back(json_value(item));
     return list;
   }
+  if (const auto* table = node.as_table()) {
+    Json object = Json::object();
+    for (auto&& [key, item] : *table) object[std::string(key.str())] = json_value(item);
+    return object;
+  }
   std::ostringstream text;
   node.visit([&](const auto& any) { text << any; });
-  return Json{{"toml", text.str()}};  // a table or a date: no option has such a type
+  return Json{{"toml", text.str()}};  // a date: no option has such a type
 }
 
 std::string place(const std::string& path, const toml::source_position& at) {

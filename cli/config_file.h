@@ -12,7 +12,7 @@ namespace sara::cli {
 struct ConfigEntry {
   std::string key;    // snake_case; kebab-case keys are taken too
   std::string where;  // "run.toml:3:1"
-  Json value;         // bool, number, text or list; anything else arrives as its TOML text and is refused as a wrong type
+  Json value;         // bool, number, text, list or table; anything else arrives as its TOML text. Options take no table and no such text
 };
 
 // Throws InvalidArgument with line:column on bad TOML, IoError when the file cannot be read.

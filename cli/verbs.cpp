@@ -7,6 +7,7 @@ std::vector<Command> all_commands() {
   return {
       train_command(),
       generate_command(),
+      evaluate_command(),
       merge_command(),
       extract_command(),
       convert_command(),

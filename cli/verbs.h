@@ -12,6 +12,7 @@ Command train_command();
 Command pretrain_command();
 Command bench_command();
 Command generate_command();
+Command evaluate_command();
 Command merge_command();
 Command extract_command();
 Command convert_command();
