@@ -2,12 +2,17 @@
 """`sara evaluate`: what it prints and what it refuses. The numbers themselves are judged in tests/parity/test_metrics.py and test_54, test_55."""
 
 import json
+import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
 from fid_inception import random_weights
 from PIL import Image
-from safetensors.torch import save_file
+from probe import ROOT
+from safetensors.torch import load_file, save_file
 from tiny_clip import write_tiny_clip
 
 
@@ -152,3 +157,14 @@ def test_inspect_knows_the_models_that_evaluate_takes(sara, clip, tmp_path):
     write_tiny_clip(tmp_path / "vision", vision_only=True)
     found = json.loads(sara("inspect", tmp_path / "vision", "--json").stdout)
     assert found["class"] == "CLIPVisionModelWithProjection" and "mismatch" not in found
+
+
+def test_the_documented_conversion_and_group_are_taken(sara, inception, tmp_path):
+    page = (ROOT / "docs" / "evaluation.md").read_text()
+    command = next(line.strip() for line in page.splitlines() if line.strip().startswith('python -c "import sys, torch'))
+    torch.save({**load_file(inception), "fc.bias": torch.zeros(1008)}, tmp_path / "pt_inception-2015-12-05-6726825d.pth")
+    subprocess.run([sys.executable, *shlex.split(command)[1:]], cwd=tmp_path, check=True)
+    folder = write_pictures(tmp_path / "pictures", 2, 1)
+    assert scores(sara, "fid", "--images", folder, "--reference", folder, "--weights", tmp_path / "inception.safetensors")[0]["fid"] < 1e-3
+    (tmp_path / "group.toml").write_text(page.split("```toml\n")[1].split("```")[0])
+    assert [m["name"] for m in scores(sara, "vlhi", tmp_path / "group.toml")[0]["methods"]] == ["LoRA", "SaRA", "Full-finetune"]

@@ -49,7 +49,7 @@ def test_l_14_has_the_names_and_shapes_of_transformers():
     config = CLIPVisionConfig(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14, projection_dim=768)
     with torch.device("meta"):
         model = CLIPVisionModelWithProjection(config)
-    shapes = run_probe("shapes", config={"class": "CLIPVisionModelWithProjection", "model": published_config(model)})
+    shapes = run_probe("clip_vision_shapes", config={"model": published_config(model)})
     assert {name: tuple(shape.tolist()) for name, shape in shapes.items()} == {name: tuple(p.shape) for name, p in model.named_parameters()}
     assert sum(shape.prod().item() for shape in shapes.values()) == 303_966_208
 

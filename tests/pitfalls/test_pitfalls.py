@@ -2,8 +2,8 @@
 """Behaviours that an implementation of SaRA is known to get wrong, at the program and its files.
 
 Rows 4-7, 9-11, 14-20, 23-27, 30, 31 and 51 are in pitfalls_test.cpp, on the optimizer itself; 13, 34, 48 and 49 in tests/python, under
-their numbers; 54-56 in test_scope.py. Rows that belong to features this version does not have: 32 (several processes; refused), resume
-by the command line and the second half of 51 (a limit on checkpoints).
+their numbers. Rows that belong to features this version does not have: 32 (several processes; refused), 54 and 55 (scores), 56 (further
+families and tasks); resume by the command line and the second half of 51 (a limit on checkpoints) too.
 """
 
 import json

@@ -17,3 +17,9 @@ SARA_PROBE(clip_vision) {
   tests::give_gradients(vision, (result * in.tensors.at("cotangent")).sum(), out);
   out["output"] = result.detach();
 }
+
+// config: "model" (a config.json). Gives the shape of every parameter under its name; no weight is held.
+SARA_PROBE(clip_vision_shapes) {
+  const sara::ClipVisionModel vision(sara::ClipVisionConfig::from_json(in.config.at("model")), torch::device(torch::kMeta));
+  for (const auto& item : vision.named_parameters()) out[item.key()] = torch::tensor(item.value().sizes().vec(), torch::kInt64);
+}
