@@ -130,6 +130,7 @@ void run_generate(const GenerateVerb& verb, const Command& command) {
     return load_adapted_denoiser(model, scaled, verb.adapters.force, dtype, device);
   };
   auto parts = load_text_to_image(model, denoiser(scales[0]), dtype, verb.how.max_sequence_length);
+  check_drawing(parts, verb.how);
 
   PictureFolder folder(verb.what.output, verb.what.overwrite);
   write_file(folder.file("config.toml"), toml_text(command.resolved()));

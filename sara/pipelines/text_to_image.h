@@ -81,6 +81,9 @@ TextConditions negative_conditions(const TextConditioner& text, const std::optio
 // Unscaled latents [1, C, h, w] to a picture: decode, from [-1, 1] to 0..255, rounded half to even, clamped.
 Image decoded_picture(const AutoencoderKL& vae, const torch::Tensor& latents);
 
+// Throws InvalidArgument when the sizes or the sampler do not suit the model: what draw_pictures would throw, before any work.
+void check_drawing(const TextToImageParts& parts, const GenerateOptions& options);
+
 // Picture `index` is ready. Prompt p, image i has index p * num_images + i; they come in this order.
 using PictureSink = std::function<void(int64_t index, Image picture)>;
 // done of total denoiser calls.
@@ -88,7 +91,7 @@ using DrawProgress = std::function<void(int64_t done, int64_t total)>;
 
 // Draws num_images pictures for each of the N prompts in with_prompt; without_prompt is of one negative prompt and may be
 // undefined when guidance <= 1.
-// Throws InvalidArgument when a side is not a multiple of the autoencoder's factor or a needed size or embedding is missing.
+// Throws InvalidArgument as check_drawing does, or when a needed embedding is missing.
 void draw_pictures(const TextToImageParts& parts, const TextConditions& with_prompt, const TextConditions& without_prompt,
                    const GenerateOptions& options, const PictureSink& sink, const DrawProgress& progress = {});
 
