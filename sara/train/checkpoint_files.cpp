@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/train/checkpoint_files.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <functional>
@@ -61,6 +63,16 @@ void remove_folder(const std::string& path) {
 CheckpointFiles::CheckpointFiles(const std::string& run_folder) : folder_((fs::path(run_folder) / "checkpoints").string()) {}
 
 std::string CheckpointFiles::path(int64_t step) const { return (fs::path(folder_) / message(kPrefix, step)).string(); }
+
+void CheckpointFiles::make_folder() const {
+  std::error_code failure;
+  if (!fs::create_directories(folder_, failure) && !failure) return;
+  if (failure) throw IoError(folder_, "cannot make the folder", failure.value());
+  const int descriptor = open(fs::path(folder_).parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int code = descriptor < 0 || fsync(descriptor) != 0 ? errno : 0;
+  if (descriptor >= 0) close(descriptor);
+  if (code) throw IoError(folder_, "cannot flush the folder to the disk", code);
+}
 
 std::optional<Checkpoint> CheckpointFiles::newest(bool strict) const {
   for (const int64_t step : steps_in(folder_)) {

@@ -22,6 +22,7 @@ class CheckpointFiles {
   explicit CheckpointFiles(const std::string& run_folder);
 
   std::string path(int64_t step) const;
+  void make_folder() const;  // when it is missing, so that it survives a power loss; throws IoError
 
   // The highest step whose manifest verifies, contents read. Every damaged one above it is named in a warning and left
   // as it is; with `strict` the first of them throws its BadFile. Nothing when no whole one is there.

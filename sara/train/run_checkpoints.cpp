@@ -49,7 +49,7 @@ Json trained_options(const Json& config) {
 Json environment_of(const Json& config, c10::Device device) {
   const char* mkl = std::getenv("MKL_CBWR");
   return {{"threads", at::get_num_threads()}, {"cpu_capability", at::get_cpu_capability()}, {"mkl_cbwr", mkl ? Json(mkl) : Json()},
-          {"device", device.str()}, {"torch", TORCH_VERSION}, {"sara", config.value("sara_version", Json())}};
+          {"device", c10::DeviceTypeName(device.type(), /*lower_case=*/true)}, {"torch", TORCH_VERSION}, {"sara", config.value("sara_version", Json())}};
 }
 
 // "batch_size: 4, now 8", for every name of either.
@@ -150,8 +150,9 @@ void RunCheckpoints::save(const RunState& state) {
   if (saved_ == step) return;
   const std::string path = files_.path(step);
   const std::string kept = saved_ ? message("step-", *saved_, " is kept: resume from it") : "no earlier one was saved: start anew";
-  if (fs::exists(path)) files_.set_aside(step);
   try {
+    files_.make_folder();
+    if (fs::exists(path)) files_.set_aside(step);
     write_checkpoint(path, state, facts_);
     verified_manifest(path);
   } catch (const IoError& failed) {

@@ -88,7 +88,7 @@ FolderLock::~FolderLock() {
 RunFolder::RunFolder(const std::string& path, EarlierRun earlier, int64_t needed_bytes) : path_(made(path, earlier)), lock_(path_) {
   const bool empty = is_empty(path_);
   if (empty && earlier == EarlierRun::resume) throw nothing_to_resume(path_);
-  if (!empty && earlier == EarlierRun::refuse) throw IoError(path_, "the output folder is not empty. Fix: add --overwrite, or choose another --output", EEXIST);
+  if (!empty && earlier == EarlierRun::refuse) throw IoError(path_, "the output folder is not empty. Fix: add --overwrite, or --resume to go on with the run in it, or choose another --output", EEXIST);
   require_free(needed_bytes);
   if (empty) return;
   std::vector<fs::path> going;

@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 import tomllib
 
 import numpy as np
@@ -579,6 +580,7 @@ def test_51_a_limit_of_two_leaves_the_two_newest_and_a_killed_save_the_ones_befo
     folder = tmp_path / "run/checkpoints"
     saving = set()
     while process.poll() is None and not (saving and (folder / "step-3").exists()):
+        time.sleep(0.001)
         saving = {path.name for path in folder.glob("step-*.tmp.*")} if folder.exists() else set()
     process.kill()  # in the middle of a save, or a moment later
     process.wait()
