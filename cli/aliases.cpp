@@ -10,6 +10,7 @@ struct Alias {
   const char* name;
   std::vector<std::string> targets;
   const char* fixed = nullptr;  // a switch of theirs that is a value of ours
+  const char* only = nullptr;   // a value of theirs that is a switch of ours
 };
 
 const std::vector<Alias> kAliases = {
@@ -36,6 +37,10 @@ const std::vector<Alias> kAliases = {
     {"instance_prompt", {"caption"}},
     {"num_inference_steps", {"steps"}},
     {"guidance_scale", {"guidance"}},
+    {"checkpointing_steps", {"checkpoint_every"}},
+    {"save_every_n_steps", {"checkpoint_every"}},
+    {"checkpoints_total_limit", {"checkpoints_limit"}},
+    {"resume_from_checkpoint", {"resume"}, nullptr, "latest"},
     {"use_ema", {"ema_decay"}, "0.9999"},
     {"use_8bit_adam", {"moments"}, "8bit"},
     {"num_images_per_prompt", {"num_images"}},
@@ -62,8 +67,6 @@ const std::vector<Unsupported> kUnsupported = {
     {"revision", kNoDownload},
     {"non_ema_revision", kNoDownload},
     {"cache_dir", kNoDownload},
-    {"resume_from_checkpoint", kLater},
-    {"checkpoints_total_limit", kLater},
     {"num_train_epochs", "the length of a run is counted in optimizer steps. Fix: use --steps"},
     {"scale_lr", "the learning rate is taken as given. Fix: use --learning-rate with the scaled number"},
     {"local_rank", "training in several processes is not in this version. Fix: leave the flag out"},
@@ -90,7 +93,6 @@ const std::vector<Unsupported> kUnsupported = {
     {"lora_dropout", "it belongs to LoRA. Fix: leave the flag out"},
     {"use_dora", "it belongs to LoRA. Fix: leave the flag out"},
     {"instance_data_dir", "DreamBooth is not in this version. Fix: use --data, with --caption for one prompt"},
-    {"checkpointing_steps", "this version saves at the end and when it is interrupted. Fix: leave the flag out"},
     {"num_validation_images", "one sample a prompt is drawn. Fix: leave the flag out"},
     {"class_data_dir", kLater},
     {"class_prompt", kLater},
@@ -128,6 +130,13 @@ std::string alias_value(const std::string& name, const std::string& value) {
 std::optional<std::string> alias_fixed_value(const std::string& name) {
   for (const auto& alias : kAliases) {
     if (name == alias.name && alias.fixed) return alias.fixed;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> alias_only_value(const std::string& name) {
+  for (const auto& alias : kAliases) {
+    if (name == alias.name && alias.only) return alias.only;
   }
   return std::nullopt;
 }

@@ -18,6 +18,9 @@ std::string alias_value(const std::string& name, const std::string& value);
 // The value of ours that a switch of theirs stands for: --center_crop is --crop center.
 std::optional<std::string> alias_fixed_value(const std::string& name);
 
+// The one value of theirs that a switch of ours stands for: --resume_from_checkpoint latest is --resume.
+std::optional<std::string> alias_only_value(const std::string& name);
+
 // Why a flag those scripts know is not taken here, and what to do; nothing for any other name.
 std::optional<std::string> unsupported_reason(const std::string& name);
 

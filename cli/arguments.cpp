@@ -86,6 +86,16 @@ size_t ArgumentReader::read_flag(const std::vector<std::string>& words, size_t a
     }
     return at + 1;
   }
+  if (const auto only = alias_only_value(name); only && field->name != name) {
+    const size_t count = has_value ? 0 : std::min<size_t>(value_count(words, at + 1), 1);
+    const std::string given = has_value ? value : count ? words[at + 1] : "nothing";
+    if (given == *only) {
+      values_.push_back({field, shown, true});
+    } else {
+      problems_.push_back(message(shown, ": not supported (expected ", *only, ", got ", escaped(given), "). Fix: use ", field->flag()));
+    }
+    return at + 1 + count;
+  }
   if (has_value) {
     read(value);
     return at + 1;

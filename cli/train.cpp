@@ -30,6 +30,19 @@ bool left_at_default(const Command& command, const std::string& name) {
   return true;
 }
 
+// For a shell.
+std::string quoted(const std::string& text) {
+  if (text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=+,:@%") == std::string::npos) return text;
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+std::string resume_command(const std::string& output, const Command& command) {
+  const auto threads = command.global().threads;
+  return message("sara train --config ", quoted(output + "/config.toml"), threads ? message(" --threads ", *threads) : "", " --resume");
+}
+
 void run_train(TrainVerb& verb, const Command& command) {
   auto& request = verb.request;
   request.model = model_path(verb.model);
@@ -37,11 +50,13 @@ void run_train(TrainVerb& verb, const Command& command) {
   request.reading = model_reading(verb.model);
   if (left_at_default(command, "resolution")) request.transforms.resolution = open_model(verb.model).resolution();
   request.config = command.resolved();
+  for (const char* act : {"overwrite", "resume", "allow_change", "strict"}) request.config.erase(act);  // of this start alone, not of the run
   request.config_toml = toml_text(request.config);
   request.config["sara_version"] = version();
   const auto summary = fine_tune(request);
   if (summary.contains("stopped")) {
-    throw Error(message("stopped by a signal after step ", summary["steps"].dump(), "; ", summary["result"].get<std::string>(), " is saved in ", request.run.output),
+    throw Error(message("stopped by a signal after step ", summary["steps"].dump(), "; ", summary["result"].get<std::string>(), " and the whole state are saved in ",
+                        request.run.output, ". Fix: go on with ", resume_command(request.run.output, command)),
                 summary["stopped"].get<int>());
   }
   if (verb.output.json) {
@@ -58,11 +73,13 @@ Command train_command() {
   Command command("train", "Fine-tune a model on a folder of images");
   command.example("sara train --data photos --output run")
       .example("sara train --model stable-diffusion-v1-5 --data photos --output run --budget 50M --steps 2000")
+      .example("sara train --config run/config.toml --resume")
       .add(verb->model)
       .add(verb->request.run, "Run")
       .add(verb->request.train, "Training")
       .add(verb->request.memory, "Training")
       .add(verb->request.flow, "Training")
+      .add(verb->request.checkpoint, "Checkpoints")
       .add(verb->request.method, "Method")
       .add(verb->request.images, "Images and captions")
       .add(verb->request.transforms, "Images and captions")

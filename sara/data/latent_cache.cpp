@@ -65,10 +65,10 @@ LatentCache cache_latents(const std::vector<Sample>& samples, const TransformOpt
   const int64_t variants = transforms.random_flip ? 2 : 1;
   const std::string key = key_of(samples, transforms, options.encoder_hash);
   if (auto kept = read_cache(options.folder, "latents", key))
-    return {kept->at("mean"), kept->at("std"), kept->at("time_ids"), count, true};
+    return {kept->at("mean"), kept->at("std"), kept->at("time_ids"), count, true, key};
 
   torch::NoGradGuard guard;
-  LatentCache cache{{}, {}, torch::empty({count * variants, 6}), count, false};
+  LatentCache cache{{}, {}, torch::empty({count * variants, 6}), count, false, key};
   for (int64_t first = 0; first < count; first += options.batch_size) {
     const int64_t last = std::min(first + options.batch_size, count);
     std::vector<torch::Tensor> batch;

@@ -33,6 +33,7 @@ struct LatentCache {
   torch::Tensor time_ids;
   int64_t samples = 0;      // N
   bool reused = false;      // came from disk: nothing was encoded
+  std::string key = {};     // hash of all that the rows depend on: file bytes, settings, encoder
 
   int64_t row(int64_t sample, bool flipped) const;  // InternalError when flipped rows were not made
 };

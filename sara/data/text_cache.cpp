@@ -101,7 +101,7 @@ TextCache cache_text(const std::vector<Sample>& samples, const Tokenizer& tokeni
 
   Hasher hasher;
   hasher.update(message(kFormat, "|", options.encoder_hash, "|", content_hash({{"ids", cache.ids}})));
-  const std::string key = hasher.hex();
+  const std::string& key = cache.key = hasher.hex();
   if (auto kept = read_cache(options.folder, "text", key)) {
     cache.hidden = kept->at("hidden");
     if (kept->count("pooled")) cache.pooled = kept->at("pooled");

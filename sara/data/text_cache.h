@@ -26,6 +26,7 @@ struct TextCache {
   std::vector<std::vector<int64_t>> rows;  // per sample, the row of each of its captions
   std::vector<std::string> cut;            // captions longer than T tokens, whose ends are not seen
   bool reused = false;                     // hidden came from disk
+  std::string key = {};                    // hash of all that hidden and pooled depend on; empty without an encoder
 
   static constexpr int64_t kEmpty = 0;
 

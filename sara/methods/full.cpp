@@ -43,6 +43,12 @@ NamedTensors checked_scope(const NamedTensors& trainable, MethodOptions options)
   return scope;
 }
 
+std::vector<std::string> names_of(const NamedTensors& named) {
+  std::vector<std::string> out;
+  for (const auto& [name, tensor] : named) out.push_back(name);
+  return out;
+}
+
 std::vector<torch::Tensor> tensors_of(const NamedTensors& named) {
   std::vector<torch::Tensor> out;
   for (const auto& [name, tensor] : named) out.push_back(tensor);
@@ -84,5 +90,30 @@ void FullMethod::save(const std::string& path, const std::map<std::string, std::
 }
 
 Json FullMethod::summary() const { return {{"method", "full"}, {"trained", trained()}, {"updates", optimizer_.steps()}}; }
+
+MethodState FullMethod::state() const {
+  MethodState state;
+  optimizer_.save(state.tensors, names_of(scope_));
+  state.facts["method"] = name();
+  return state;
+}
+
+void FullMethod::load_state_(const MethodState& state) {
+  if (state.text("method") != name())
+    throw InvalidArgument(message("state: made by method ", escaped(state.text("method")), " (expected ", name(), "). Fix: use the method of the run"));
+  const auto require = [&state](const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
+    const torch::Tensor& tensor = state.tensor(name);
+    if (tensor.sizes() == shape && tensor.scalar_type() == dtype) return;
+    throw InvalidArgument(message("state: ", escaped(name), " does not fit (expected ", toString(dtype), " of shape ", shape, ", got ",
+                                  toString(tensor.scalar_type()), " of shape ", tensor.sizes(), "). Fix: use the model and the patterns of the run"));
+  };
+  require("steps", {}, torch::kLong);
+  for (const auto& [name, weight] : scope_)
+    for (const char* part : {".value", ".exp_avg", ".exp_avg_sq"}) require(name + part, weight.sizes(), torch::kFloat);
+  if (state.tensors.size() != 3 * scope_.size() + 1)
+    throw InvalidArgument(message("state: made for other weights (expected ", scope_.size(), " tensors, got ", (state.tensors.size() - 1) / 3,
+                                  "). Fix: use the model and the patterns of the run"));
+  optimizer_.load(state.tensors, names_of(scope_));
+}
 
 }  // namespace sara

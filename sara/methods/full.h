@@ -19,6 +19,8 @@ class FullMethod : public Method {
   StepReport step(int64_t t, double lr) override;
   void save(const std::string& path, const std::map<std::string, std::string>& metadata) const override;
   Json summary() const override;
+  MethodState state() const override;
+  void load_state_(const MethodState& state) override;
 
  private:
   FullMethod(NamedTensors scope, const MethodOptions& options);

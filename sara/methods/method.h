@@ -5,6 +5,7 @@
 #include <string>
 
 #include "sara/files/json.h"
+#include "sara/methods/method_state.h"
 #include "sara/optim/step_report.h"
 
 namespace sara {
@@ -34,6 +35,11 @@ class Method {
   virtual void save(const std::string& path, const std::map<std::string, std::string>& metadata) const = 0;
 
   virtual Json summary() const = 0;  // the method's lines of the report
+
+  // Between two steps. state() checks, as save() does, that frozen weights have not moved. load_state_() puts the model's weights
+  // back too; it throws InvalidArgument, with nothing changed, for the state of another method, base, mask or model.
+  virtual MethodState state() const = 0;
+  virtual void load_state_(const MethodState& state) = 0;
 };
 
 }  // namespace sara

@@ -27,6 +27,8 @@ class SaraMethod : public Method {
   void use_averages_() override;
   void save(const std::string& path, const std::map<std::string, std::string>& metadata) const override;
   Json summary() const override;
+  MethodState state() const override;
+  void load_state_(const MethodState& state) override;
 
   const AdamW& optimizer() const { return optimizer_; }
 

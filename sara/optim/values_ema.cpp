@@ -4,11 +4,12 @@
 #include <ATen/ops/searchsorted.h>
 #include <torch/utils.h>
 
+#include "sara/base/error.h"
 #include "sara/sparse/gather_scatter.h"
 
 namespace sara {
 
-ValuesEma::ValuesEma(const Values& values, double decay) : values_(values), learned_(values.values()), ema_({learned_}, decay) {
+ValuesEma::ValuesEma(const Values& values, double decay) : values_(values), decay_(decay), learned_(values.values()), ema_({learned_}, decay) {
   for (const Values::Slot& slot : values.slots()) spans_.push_back({slot.weight, slot.indices, slot.begin, slot.end});
 }
 
@@ -39,6 +40,16 @@ std::vector<Learned> ValuesEma::learned() const {
     out[i].values = ema_.averages()[0].narrow(0, span.begin, span.end - span.begin);
   }
   return out;
+}
+
+void ValuesEma::load_state_(const torch::Tensor& averages, int64_t updates) {
+  SARA_CHECK(averages.sizes() == at::IntArrayRef({values_.selected()}) && averages.scalar_type() == torch::kFloat && updates >= 0);
+  positions_.reset();
+  const bool all_active = values_.active() == values_.selected();
+  learned_ = all_active ? values_.values() : torch::empty({values_.selected()}, values_.values().options());
+  if (!all_active) reselected();
+  ema_ = Ema({learned_}, decay_);
+  ema_.restore({averages}, updates);
 }
 
 void ValuesEma::scatter_() const {

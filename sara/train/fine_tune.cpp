@@ -19,6 +19,7 @@
 #include "sara/train/process_memory.h"
 #include "sara/train/progress.h"
 #include "sara/train/report.h"
+#include "sara/train/run_checkpoints.h"
 #include "sara/train/run_folder.h"
 #include "sara/train/stop_signal.h"
 #include "sara/train/trainer.h"
@@ -32,6 +33,7 @@ namespace fs = std::filesystem;
 constexpr int64_t kSpareBytes = 256 << 20;  // log, samples and report of any run fit well
 constexpr int64_t kT5Length = 77;            // tokens of a training caption
 constexpr int64_t kWeightBytes = 8;         // at most, in the result: an fp32 value, and for an adapter its index
+constexpr int64_t kCheckpointBytes = 12;    // a trained weight's value and moments; two are there while an older one is replaced
 
 CacheProgress cache_progress(const char* what) {
   return [what](int64_t done, int64_t total) { log_progress(message(what, " ", done, "/", total), done == total); };
@@ -144,23 +146,27 @@ Json fine_tune(const FineTuneRequest& request) {
   if (request.run.output.empty()) throw InvalidArgument("output: missing. Fix: add --output FOLDER");
   lr_curve(request.train.lr_scheduler, 1, request.train.steps, request.train.lr_warmup_steps);  // throws where curve and warm-up do not fit
   check_memory_options(request.memory);
+  check_checkpoint_options(request.checkpoint, request.run.overwrite);
   ModelFolder model(request.model, request.reading);
   if (request.allow_nonfinite) model.allow_nonfinite();
   ImageFolderReport image_report;
   const auto samples = read_image_folder(request.run.data, request.images, &image_report);
-  const RunFolder folder(request.run.output, request.run.overwrite, kSpareBytes);
+  const RunFolder folder(request.run.output, request.checkpoint.resume ? EarlierRun::resume : request.run.overwrite ? EarlierRun::replace : EarlierRun::refuse, kSpareBytes);
+  RunCheckpoints checkpoints(folder.path(), request.checkpoint, request.config, device, request.train.steps);
   const auto objective = make_objective(SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json"),
                                         request.train, request.flow);
 
   // Before the pictures are encoded: a threshold or a rate that is refused should not cost that wait.
   const auto denoiser = model.load_denoiser(dtype_from_precision(request.train.precision), device);
+  checkpoints.base_is(weights_hash(denoiser_tensors(model, *denoiser)));
   const int64_t unit = denoiser->inputs().patch * model.read_config<VaeConfig>("vae").factor();
   if (request.transforms.resolution % unit != 0)
     throw InvalidArgument(message("resolution: not a multiple of ", unit, " (got ", request.transforms.resolution, ")"));
   const auto method = make_method(request.run.method, denoiser_tensors(model, *denoiser), request.method, request.train.steps);
   const double lr = chosen_lr(*method, request.method);
-  folder.require_free(kSpareBytes + kWeightBytes * method->trained());
+  folder.require_free(kSpareBytes + (kWeightBytes + (request.checkpoint.checkpoint_every ? 2 * kCheckpointBytes : 0)) * method->trained());
   const auto data = encode(request, model, samples, request.transforms, device);
+  checkpoints.data_is(data_hash(data));
   const int64_t factor = model.read_config<VaeConfig>("vae").factor(), side = request.transforms.resolution / factor;
   const PassSize size{request.train.batch_size, side, side, data.text.hidden.size(1), static_cast<int64_t>(denoiser->parameters().front().element_size())};
   const MemoryLevel level = choose_memory_level(*denoiser, size, request.memory, kStateBytes * method->trained());
@@ -168,20 +174,33 @@ Json fine_tune(const FineTuneRequest& request) {
   log_info(message(request.run.method, ": ", method->trained(), " weights are trained on ", samples.size(), " images at ", request.transforms.resolution,
                    " px, learning rate ", lr));
 
+  std::optional<RunState> restored;
+  if (checkpoints.resumed()) {
+    restored = checkpoints.restored();
+    method->load_state_(restored->method);
+    restored->method = {};
+  }
+
   // From here on the run leaves files: what is refused above may be tried again in the same folder.
   write_file(folder.file("config.toml"), request.config_toml);
   write_skipped(folder.file("skipped.txt"), image_report);
-  draw_samples(request, model, denoiser, folder.file("samples/before"));
+  if (!restored) draw_samples(request, model, denoiser, folder.file("samples/before"));
 
-  Progress progress(folder.file("metrics.jsonl"), request.train.steps, request.train.batch_size * request.train.gradient_accumulation_steps);
+  Progress progress(folder.file("metrics.jsonl"), request.train.steps, request.train.batch_size * request.train.gradient_accumulation_steps,
+                    restored ? restored->progress : ProgressState{});
   const auto result_path = folder.file(request.run.method == "full" ? "weights.safetensors" : "adapter.safetensors");
-  int64_t last_step = 0;
+  int64_t last_step = restored ? restored->trainer.step : 0;
   TrainingStep last;
   const auto save = [&](const std::string& path) { method->save(path, adapter_metadata(request, model, lr, last_step)); };
   int stopped = 0;
   {
     const StopSignal signals;
     Trainer trainer(*denoiser, *method, *objective, data, request.train, request.method.seed(), lr);
+    if (restored) trainer.load_state(restored->trainer);
+    const auto checkpoint = [&] {
+      progress.flush_to_disk();
+      checkpoints.save({method->state(), trainer.state(), progress.state()});
+    };
     try {
       trainer.run([&](const TrainingStep& step) {
         last_step = step.step;
@@ -189,8 +208,10 @@ Json fine_tune(const FineTuneRequest& request) {
         progress.add(step);
         if (request.run.sample_every && step.step % *request.run.sample_every == 0 && step.step < request.train.steps)
           draw_samples(request, model, denoiser, folder.file(message("samples/", sample_folder(step.step))));
+        if (StopSignal::save_asked() || checkpoints.due(step.step)) checkpoint();
         return StopSignal::received() == 0;
       });
+      if (StopSignal::received()) checkpoint();
     } catch (const NonFinite&) {
       const auto rescue = folder.file("emergency/" + fs::path(result_path).filename().string());
       fs::create_directories(fs::path(rescue).parent_path());
@@ -200,14 +221,19 @@ Json fine_tune(const FineTuneRequest& request) {
       throw;
     } catch (const std::exception&) {
       if (last_step == 0) throw;
-      save(result_path);
-      log_warning(message("saved what was trained up to step ", last_step, ": ", result_path));
+      try {
+        save(result_path);
+        log_warning(message("saved what was trained up to step ", last_step, ": ", result_path));
+      } catch (const std::exception& second) {
+        log_warning(message("what was trained up to step ", last_step, " could not be saved either: ", second.what()));
+      }
       throw;
     }
     save(result_path);
     if (StopSignal::received()) {
       stopped = StopSignal::exit_code();
-      log_warning(message("stopped after step ", last_step, "; saved ", result_path));
+      if (checkpoints.last_saved() != last_step) checkpoint();  // the signal came after the last look
+      log_warning(message("stopped after step ", last_step, "; saved ", result_path, " and ", folder.file(message("checkpoints/step-", last_step))));
     }
   }
   method->use_averages_();
@@ -219,8 +245,8 @@ Json fine_tune(const FineTuneRequest& request) {
   summary["memory"] = memory_level_name(level);
   summary["precision"] = request.train.precision;
   summary["lr"] = lr;
-  if (last.loss_scale) {
-    summary["loss_scale"] = *last.loss_scale;
+  if (progress.loss_scale()) {
+    summary["loss_scale"] = *progress.loss_scale();
     summary["overflowed_steps"] = progress.overflowed();
   }
   summary["final_loss"] = progress.smoothed_loss();

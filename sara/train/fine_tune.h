@@ -10,6 +10,7 @@
 #include "sara/data/transforms.h"
 #include "sara/files/json.h"
 #include "sara/methods/registry.h"
+#include "sara/train/checkpoint_options.h"
 #include "sara/train/flow_options.h"
 #include "sara/train/memory_options.h"
 #include "sara/train/train_options.h"
@@ -55,6 +56,7 @@ struct FineTuneRequest {
   TrainOptions train;
   MemoryOptions memory;
   FlowOptions flow;
+  CheckpointOptions checkpoint;
   MethodOptions method;
   ImageFolderOptions images;
   TransformOptions transforms;
@@ -66,8 +68,9 @@ struct FineTuneRequest {
 // denoiser, and leaves in the output folder: adapter.safetensors (weights.safetensors for `full`), config.toml,
 // metrics.jsonl, samples/, summary.json, loss.svg, report.html, and skipped.txt when bad images were left out. An error
 // after the first step saves what is trained before it goes on to the caller; a run that became non-finite leaves the last
-// finite weights in emergency/ and nan_report.json instead. Returns summary.json's content; its key "stopped" is
-// the signal's exit code when SIGINT or SIGTERM ended the run early, after everything was saved.
+// finite weights in emergency/ and nan_report.json instead. With checkpoints, checkpoints/step-N/ too; a resumed run leaves
+// what the uninterrupted one would have left. Returns summary.json's content; its key "stopped" is the signal's exit code when
+// SIGINT or SIGTERM ended the run early, after everything and a checkpoint was saved.
 Json fine_tune(const FineTuneRequest& request);
 
 }  // namespace sara

@@ -17,4 +17,9 @@ void LossScale::update(bool overflowed) {
   }
 }
 
+void LossScale::restore(double scale, int64_t good_steps) {
+  scale_ = scale;
+  good_steps_ = good_steps;
+}
+
 }  // namespace sara

@@ -17,6 +17,7 @@ class LossScale {
   bool can_fall() const { return scale_ > 1; }        // a gradient that overflows unscaled is no matter of the scale
 
   void update(bool overflowed);
+  void restore(double scale, int64_t good_steps);
 
  private:
   double scale_;

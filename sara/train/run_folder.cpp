@@ -7,9 +7,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <string_view>
+#include <vector>
 
 #include "sara/base/error.h"
 
@@ -19,8 +22,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // What a run writes: the only names that `overwrite` removes.
-constexpr std::array kOwned{"adapter.safetensors", "weights.safetensors", "config.toml", "metrics.jsonl", "summary.json", "report.html", "loss.svg",
-                            "samples",             "skipped.txt",     "emergency",   "nan_report.json"};
+constexpr std::array<std::string_view, 12> kOwned{"adapter.safetensors", "weights.safetensors", "config.toml", "metrics.jsonl", "summary.json", "report.html", "loss.svg",
+                            "samples",             "skipped.txt",     "emergency",   "nan_report.json",
+                            "checkpoints"};
 
 bool is_empty(const fs::path& folder) {
   std::error_code failure;
@@ -31,8 +35,13 @@ bool is_empty(const fs::path& folder) {
   return true;
 }
 
-const std::string& made(const std::string& path) {
+InvalidArgument nothing_to_resume(const std::string& path) {
+  return InvalidArgument(message("resume: no run is in ", escaped(path), ". Fix: correct --output, or leave out --resume"));
+}
+
+const std::string& made(const std::string& path, EarlierRun earlier) {
   std::error_code failure;
+  if (earlier == EarlierRun::resume && !fs::exists(path, failure)) throw nothing_to_resume(path);
   if (fs::exists(path, failure) && !fs::is_directory(path, failure)) throw IoError(path, "the output is not a folder. Fix: choose another --output", ENOTDIR);
   fs::create_directories(path, failure);
   if (failure) throw IoError(path, "cannot make the output folder", failure.value());
@@ -76,15 +85,23 @@ FolderLock::~FolderLock() {
   close(descriptor_);
 }
 
-RunFolder::RunFolder(const std::string& path, bool overwrite, int64_t needed_bytes) : path_(made(path)), lock_(path_) {
+RunFolder::RunFolder(const std::string& path, EarlierRun earlier, int64_t needed_bytes) : path_(made(path, earlier)), lock_(path_) {
   const bool empty = is_empty(path_);
-  if (!empty && !overwrite) throw IoError(path_, "the output folder is not empty. Fix: add --overwrite, or choose another --output", EEXIST);
+  if (empty && earlier == EarlierRun::resume) throw nothing_to_resume(path_);
+  if (!empty && earlier == EarlierRun::refuse) throw IoError(path_, "the output folder is not empty. Fix: add --overwrite, or --resume to go on with the run in it, or choose another --output", EEXIST);
   require_free(needed_bytes);
   if (empty) return;
-  for (const char* name : kOwned) {
+  std::vector<fs::path> going;
+  for (const auto& entry : fs::directory_iterator(path_)) {
+    const auto name = entry.path().filename().string();
+    const bool owned = std::find(kOwned.begin(), kOwned.end(), name) != kOwned.end();
+    const bool unfinished = std::find(kOwned.begin(), kOwned.end(), name.substr(0, name.find(".tmp."))) != kOwned.end() && !owned;
+    if (unfinished || (owned && earlier == EarlierRun::replace)) going.push_back(entry.path());
+  }
+  for (const auto& path_of_it : going) {
     std::error_code failure;
-    fs::remove_all(fs::path(path_) / name, failure);
-    if (failure) throw IoError(file(name), "cannot remove what an earlier run left", failure.value());
+    fs::remove_all(path_of_it, failure);
+    if (failure) throw IoError(path_of_it.string(), "cannot remove what an earlier run left", failure.value());
   }
 }
 

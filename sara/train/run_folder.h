@@ -22,13 +22,20 @@ class FolderLock {
   int descriptor_ = -1;
 };
 
+// What becomes of an earlier run's results in a run's folder.
+enum class EarlierRun {
+  refuse,   // there must be none
+  replace,  // removed
+  resume,   // kept: there must be one
+};
+
 // The folder a training run leaves its results in, held by this process alone while the object lives.
 class RunFolder {
  public:
-  // Makes the folder when it is missing. Throws IoError when it holds anything and `overwrite` is not set, cannot be
-  // written, another run holds it, or less than `needed_bytes` is free on its disk; nothing in it has changed then.
-  // `overwrite` removes what an earlier run left, and nothing else.
-  RunFolder(const std::string& path, bool overwrite, int64_t needed_bytes);
+  // Makes the folder when it is missing. Throws IoError when it holds anything under `refuse`, cannot be written, another run
+  // holds it, or less than `needed_bytes` is free on its disk; InvalidArgument when it holds nothing under `resume`. Nothing in it
+  // has changed then. `replace` removes what an earlier run left, `resume` its half-written files, and nothing else.
+  RunFolder(const std::string& path, EarlierRun earlier, int64_t needed_bytes);
 
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const;

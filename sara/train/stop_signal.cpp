@@ -3,27 +3,40 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstring>
 
 namespace sara {
 namespace {
 
 volatile std::sig_atomic_t pending = 0;
-constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
-struct sigaction previous[3];
+volatile std::sig_atomic_t asked_to_save = 0;
+constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+constexpr int kCount = 4;
+struct sigaction previous[kCount];
+char last_words[1024];
+volatile std::sig_atomic_t last_words_size = 0;
 
 int code_of(int signal) { return signal == SIGINT ? 130 : 143; }
 
 void handle(int signal) {
-  if (pending) _exit(code_of(signal));
+  if (signal == SIGUSR1) {
+    asked_to_save = 1;
+    return;
+  }
+  if (pending) {
+    if (write(STDERR_FILENO, last_words, static_cast<size_t>(last_words_size)) < 0) _exit(code_of(signal));  // there is no other way to tell
+    _exit(code_of(signal));
+  }
   pending = signal;
 }
 
 }  // namespace
 
 StopSignal::StopSignal() {
-  pending = 0;
-  for (int i = 0; i < 3; ++i) {
+  pending = asked_to_save = 0;
+  for (int i = 0; i < kCount; ++i) {
     sigaction(kSignals[i], nullptr, &previous[i]);
     if (kSignals[i] == SIGHUP && previous[i].sa_handler == SIG_IGN) continue;
     struct sigaction action {};
@@ -35,10 +48,24 @@ StopSignal::StopSignal() {
 }
 
 StopSignal::~StopSignal() {
-  for (int i = 0; i < 3; ++i) sigaction(kSignals[i], &previous[i], nullptr);
+  for (int i = 0; i < kCount; ++i) sigaction(kSignals[i], &previous[i], nullptr);
 }
 
 int StopSignal::received() { return pending; }
+
+bool StopSignal::save_asked() { 
+  const bool asked = asked_to_save != 0;
+  asked_to_save = 0;
+  return asked;
+}
+
+void StopSignal::set_last_words(std::string_view line) {
+  last_words_size = 0;  // a signal in between finds nothing to say
+  const auto size = std::min<size_t>(line.size(), 1000);
+  std::memcpy(last_words, line.data(), size);
+  last_words[size] = '\n';
+  last_words_size = static_cast<int>(size) + 1;
+}
 
 int StopSignal::exit_code() { return code_of(pending); }
 

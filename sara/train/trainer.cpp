@@ -18,7 +18,7 @@ Trainer::Trainer(Denoiser& denoiser, Method& method, const Objective& objective,
     : denoiser_(denoiser), method_(method), objective_(objective), data_(data), options_(options), seed_(seed), lr_(lr),
       timesteps_(trained_timesteps(options, objective.num_train_timesteps())),
       order_(data.latents.samples, options.batch_size, seed) {
-  if (options.precision == "fp16") loss_scale_.emplace();
+  if (options.precision == "fp16") state_.loss_scale.emplace();
 }
 
 torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
@@ -52,43 +52,58 @@ torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
   return objective_.loss(answer, inputs);
 }
 
-void Trainer::run(const std::function<bool(const TrainingStep&)>& after) {
+void Trainer::load_state(const TrainerState& state) {
+  if (state.loss_scale.has_value() != state_.loss_scale.has_value())
+    throw InvalidArgument(message("precision: the state is of a run ", state.loss_scale ? "in" : "without", " fp16. Fix: use the --precision of the run"));
+  state_ = state;
+}
+
+TrainingStep Trainer::take_step() {
   using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  auto& scale = state_.loss_scale;
+  TrainingStep done;
+  done.step = state_.step + 1;
+  for (int64_t part = 0; part < options_.gradient_accumulation_steps; ++part) {
+    auto loss = micro_batch_loss(done, part) / double(options_.gradient_accumulation_steps);
+    const auto value = loss.item<double>();
+    if (!std::isfinite(value)) loss = loss * std::nan("");  // an infinite loss may have a finite gradient: spoil it, so that the step is skipped
+    (scale ? loss * scale->scale() : loss).backward();
+    done.loss += value;
+  }
+  done.lr = lr_ * lr_curve(options_.lr_scheduler, done.step, options_.steps, options_.lr_warmup_steps);
+  if (scale) {
+    done.loss_scale = scale->scale();
+    method_.scale_gradient_(1 / scale->scale());
+  }
+  done.report = method_.step(done.step, done.lr);
+  if (scale) {
+    done.overflowed = done.report.skipped && std::isfinite(done.loss) && scale->can_fall();
+    scale->update(done.report.skipped);
+  }
+  state_.step = done.step;
+  if (!done.overflowed) state_.skipped = done.report.skipped ? state_.skipped + 1 : 0;
+  state_.exhausted |= done.report.reselected && done.report.active == 0;
+  done.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  return done;
+}
+
+void Trainer::run(const std::function<bool(const TrainingStep&)>& after) {
   denoiser_.train();
-  int64_t skipped = 0;
-  for (int64_t step = 1; step <= options_.steps; ++step) {
-    const auto start = Clock::now();
-    TrainingStep done;
-    done.step = step;
-    for (int64_t part = 0; part < options_.gradient_accumulation_steps; ++part) {
-      auto loss = micro_batch_loss(done, part) / double(options_.gradient_accumulation_steps);
-      const auto value = loss.item<double>();
-      if (!std::isfinite(value)) loss = loss * std::nan("");  // an infinite loss may have a finite gradient: spoil it, so that the step is skipped
-      (loss_scale_ ? loss * loss_scale_->scale() : loss).backward();
-      done.loss += value;
-    }
-    done.lr = lr_ * lr_curve(options_.lr_scheduler, step, options_.steps, options_.lr_warmup_steps);
-    if (loss_scale_) {
-      done.loss_scale = loss_scale_->scale();
-      method_.scale_gradient_(1 / loss_scale_->scale());
-    }
-    done.report = method_.step(step, done.lr);
-    if (loss_scale_) {
-      done.overflowed = done.report.skipped && std::isfinite(done.loss) && loss_scale_->can_fall();
-      loss_scale_->update(done.report.skipped);
-    }
-    done.seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    if (!done.overflowed) skipped = done.report.skipped ? skipped + 1 : 0;
-    if (done.report.skipped && !done.overflowed) log_warning(message("step ", step, " skipped: loss ", done.loss, ", gradient norm ", done.report.grad_norm));
-    if (!after(done)) break;
-    if (done.report.reselected && done.report.active == 0) {
-      log_warning(message("step ", step, ": no weight is still below the threshold; training ends here"));
+  for (;;) {
+    if (state_.exhausted) {
+      log_warning(message("step ", state_.step, ": no weight is still below the threshold; training ends here"));
       break;
     }
-    if (skipped >= options_.max_skipped_steps) {
-      throw NonFinite(message("training became non-finite: ", skipped, " steps in a row skipped, the last one ", step,
+    if (state_.skipped >= options_.max_skipped_steps) {
+      throw NonFinite(message("training became non-finite: ", state_.skipped, " steps in a row skipped, the last one ", state_.step,
                               ". Fix: lower --lr, or use --precision fp32"));
     }
+    if (state_.step >= options_.steps) break;
+    const TrainingStep done = take_step();
+    if (done.report.skipped && !done.overflowed)
+      log_warning(message("step ", done.step, " skipped: loss ", done.loss, ", gradient norm ", done.report.grad_norm));
+    if (!after(done)) break;
   }
   denoiser_.eval();
 }

@@ -36,6 +36,15 @@ struct TrainingStep {
   StepReport report;
 };
 
+// Where the loop stands between two steps. All draws depend on (seed, step) alone, so that this and the method's state are
+// all that a run needs to go on bit for bit.
+struct TrainerState {
+  int64_t step = 0;        // taken
+  int64_t skipped = 0;     // non-finite ones in a row, up to this step
+  bool exhausted = false;  // a reselection left nothing to train
+  std::optional<LossScale> loss_scale;  // in fp16
+};
+
 // The loop (Sec. 4, Alg. 1): batch -> noise -> denoiser -> loss -> backward -> method.step(). It knows Method, not SaRA.
 // All draws depend on (seed, step) alone, so that the same run gives the same bits.
 class Trainer {
@@ -43,14 +52,19 @@ class Trainer {
   Trainer(Denoiser& denoiser, Method& method, const Objective& objective, const TrainingData& data, const TrainOptions& options,
           uint64_t seed, double lr);
 
-  // Runs steps 1..options.steps; calls `after` behind each one; returns early when `after` gives false, and
+  // Runs the steps that are left, 1..options.steps on a fresh object; calls `after` behind each one; returns early when `after` gives false, and
   // with a warning when nothing is left to train after a reselection.
   // In fp16 the loss is scaled (train/loss_scale.h); a step whose loss is finite and whose gradient overflows while the scale can fall
   // is left out and is not counted as non-finite.
   // Throws NonFinite after max_skipped_steps non-finite steps in a row; weights are then those of the last good step.
   void run(const std::function<bool(const TrainingStep&)>& after);
 
+  // Inside `after`, and between two calls of run(). Throws InvalidArgument for a state with a loss scale without fp16, or the reverse.
+  const TrainerState& state() const { return state_; }
+  void load_state(const TrainerState& state);
+
  private:
+  TrainingStep take_step();
   torch::Tensor micro_batch_loss(TrainingStep& step, int64_t part);
 
   Denoiser& denoiser_;
@@ -62,7 +76,7 @@ class Trainer {
   double lr_;
   std::pair<int64_t, int64_t> timesteps_;
   BatchOrder order_;
-  std::optional<LossScale> loss_scale_;  // in fp16
+  TrainerState state_;
 };
 
 }  // namespace sara

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Behaviours that an implementation of SaRA is known to get wrong, at the program and its files.
 
-Rows 4-7, 9-11, 14-20, 23-27, 30, 31 and 51 are in pitfalls_test.cpp, on the optimizer itself; 13, 34, 48 and 49 in tests/python, under
+Rows 4-7, 9-11, 14-20, 23-27, 30, 31 and 51 are in pitfalls_test.cpp, on the optimizer itself; 13, 34, 48 and 49 in tests/python too, under
 their numbers. Rows that belong to features this version does not have: 32 (several processes; refused), 54 and 55 (scores), 56 (further
-families and tasks); resume by the command line and the second half of 51 (a limit on checkpoints) too.
+families and tasks).
 """
 
 import json
 import math
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import time
 import tomllib
 
 import numpy as np
@@ -17,7 +21,7 @@ import pytest
 import torch
 from PIL import Image
 from noise import noise_picture
-from probe import ROOT, ProbeError, run_probe
+from probe import BUILD, ROOT, ProbeError, run_probe
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -260,6 +264,7 @@ OTHER = {
     "model", "data", "output", "json", "overwrite", "cache", "device", "method", "sample-prompt", "sample-every", "sample-steps", "sample-guidance", "max-skipped-steps", "threshold",
     "selection", "tuned", "adapter-dtype",  # tests/cli/test_selection.py
     "force", "image-column", "caption-column", "caption-extension", "missing-caption", "verify-images", "skip-bad-images", "allow-nonfinite",
+    "checkpoint-every", "checkpoints-limit", "resume", "allow-change", "strict",  # tests/cli/test_resume.py
     "crop", "memory", "memory-budget",  # tests/cli/test_memory.py: they must not change what is trained
     "tokenizer",  # tests/cli/test_convert.py
 }  # fmt: skip
@@ -522,11 +527,76 @@ def test_50_the_end_is_saved(train):
     assert metadata(output / "adapter.safetensors")["steps"] == "5" and log(output)[-1]["step"] == 5
 
 
-def test_52_full_training_saves_weights_that_load(train, model):
-    _, output = train("--method", "full", "--lr", "1e-3")
-    tuned, base = load_file(output / "weights.safetensors"), load_file(model / UNET)
+def resumed(train, sara, model, pictures, at, *more, steps=20):
+    """Trains twenty steps in one go, and again from the checkpoint after step `at`: the folders of both."""
+    words = ("--checkpoint-every", "1", "--lr", "1e-2", *more)
+    _, straight = train(*words, steps=steps)
+    again = straight.with_name("again")
+    shutil.copytree(straight, again)
+    for path in (again / "checkpoints").iterdir():
+        if int(path.name.removeprefix("step-")) > at:
+            shutil.rmtree(path)
+    (again / "summary.json").unlink()
+    done = sara("train", "--model", model, "--data", pictures, "--output", again, "--steps", steps, "--batch-size", "2", *words, "--resume")
+    assert done.returncode == 0 and f"resumed after step {at}" in done.stderr, done.stderr
+    return straight, again
+
+
+def states(output):
+    return [load_file(output / "checkpoints" / f"step-{step}" / "state.safetensors") for step in (11, 20)]
+
+
+def assert_same_run(one, other):
+    """Log, learned values, moments and every other tensor of the state; rate and order of the data show in the log."""
+    timeless = [[{name: value for name, value in line.items() if name not in ("seconds", "memory_gb")} for line in log(output)] for output in (one, other)]
+    assert timeless[0] == timeless[1] and [line["step"] for line in timeless[1]] == list(range(1, 21))
+    for ours, theirs in zip(states(one), states(other)):
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours if name != "progress.seconds")
+
+
+@pytest.mark.parametrize("at", [7, 10])  # inside an epoch of two steps, and at the end of one
+def test_48_twenty_steps_are_some_and_a_resume_and_the_rest(train, sara, model, pictures, at):
+    straight, again = resumed(train, sara, model, pictures, at, "--budget", "5%", "--random-flip", "--caption-dropout", "0.3", "--progressive-iter", "0")
+    assert_same_run(straight, again)
+    assert same(straight, again)
+
+
+@pytest.mark.parametrize("at", [9, 10, 11])
+def test_49_a_resume_before_at_and_after_the_switch_is_the_uninterrupted_run(train, sara, model, pictures, at):
+    straight, again = resumed(train, sara, model, pictures, at, "--budget", "5%", "--progressive-iter", "10")
+    assert_same_run(straight, again)
+    assert same(straight, again)
+    assert [line["step"] for line in log(again) if line["reselected"]] == [10]
+    assert 0 < log(again)[-1]["active"] < log(again)[0]["active"]
+
+
+def test_51_a_limit_of_two_leaves_the_two_newest_and_a_killed_save_the_ones_before(train, sara, model, pictures, tmp_path):
+    words = ("--budget", "5%", "--lr", "1e-2", "--checkpoint-every", "1", "--checkpoints-limit", "2")
+    _, whole = train(*words, steps=9)
+    assert sorted(path.name for path in (whole / "checkpoints").iterdir()) == ["step-8", "step-9"]
+    command = [BUILD / "sara", "train", "--model", model, "--data", pictures, "--output", tmp_path / "run", "--batch-size", "2", *words]
+    process = subprocess.Popen([*map(str, command), "--steps", "100000"], stderr=subprocess.DEVNULL, env=dict(os.environ, OMP_NUM_THREADS="1"))
+    folder = tmp_path / "run/checkpoints"
+    saving = set()
+    while process.poll() is None and not (saving and (folder / "step-3").exists()):
+        time.sleep(0.001)
+        saving = {path.name for path in folder.glob("step-*.tmp.*")} if folder.exists() else set()
+    process.kill()  # in the middle of a save, or a moment later
+    process.wait()
+    whole = {int(path.name.removeprefix("step-")) for path in folder.iterdir() if re.fullmatch(r"step-\d+", path.name)}
+    assert len(whole) in (2, 3) and max(whole) >= 3  # three between a save and its pruning
+    done = sara(*command[1:], "--steps", max(whole) + 2, "--resume", "--allow-change", "--strict")
+    assert done.returncode == 0 and f"resumed after step {max(whole)}" in done.stderr, done.stderr
+
+
+def test_52_full_training_saves_weights_that_load_and_resumes(train, sara, model, pictures):
+    straight, again = resumed(train, sara, model, pictures, 10, "--method", "full")
+    assert_same_run(straight, again)
+    tuned, base = load_file(again / "weights.safetensors"), load_file(model / UNET)
     assert {f"unet.{name}" for name in base} == set(tuned)
     assert all(tuned[f"unet.{name}"].shape == weight.shape and not torch.equal(tuned[f"unet.{name}"], weight) for name, weight in base.items())
+    assert all(torch.equal(weight, tuned[name]) for name, weight in load_file(straight / "weights.safetensors").items())
 
 
 # --- Prompts

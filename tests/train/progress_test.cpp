@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 #include <sstream>
 
 #include "sara/base/error.h"
@@ -71,6 +72,29 @@ TEST_F(ProgressTest, TheSmoothedLossIsAnExponentialMeanWithoutStartBiasAndWithou
   progress.add(step_of(3, 2, 1));
   EXPECT_DOUBLE_EQ(progress.smoothed_loss(), (0.98 * 4 + 2) / 1.98);
   EXPECT_EQ(progress.losses().size(), 3u);
+}
+
+TEST_F(ProgressTest, GoesOnBehindTheStepsOfAnEarlierProcess) {
+  ProgressState before;
+  {
+    Progress progress(folder.path("m"), 4, 1);
+    progress.add(step_of(1, 0.5, 1));
+    progress.add(step_of(2, 0.25, 1));
+    before = progress.state();
+    progress.add(step_of(3, 9, 1));
+  }
+  std::ofstream(folder.path("m"), std::ios::app) << "{\"step\": 4, \"lo";  // killed in the middle of a line
+  Progress progress(folder.path("m"), 4, 1, before);
+  progress.add(step_of(3, 0.125, 1));
+  std::istringstream lines(read_file(folder.path("m")));
+  std::vector<double> losses;
+  for (std::string line; std::getline(lines, line);) losses.push_back(parse_json(line, "metrics")["loss"]);
+  EXPECT_EQ(losses, (std::vector<double>{0.5, 0.25, 0.125}));
+  EXPECT_EQ(progress.losses(), losses);
+  Progress straight(folder.path("n"), 4, 1);
+  for (size_t i = 0; i < 3; ++i) straight.add(step_of(static_cast<int64_t>(i) + 1, losses[i], 1));
+  EXPECT_EQ(progress.smoothed_loss(), straight.smoothed_loss());
+  EXPECT_GE(progress.elapsed(), before.elapsed);
 }
 
 TEST_F(ProgressTest, ALogThatCannotBeWrittenIsAnError) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <string>
 
 namespace sara {
 namespace {
@@ -46,6 +47,34 @@ TEST(StopSignal, ASecondSignalEndsTheProcessAtOnce) {
               raise(SIGTERM);
             }),
             143);
+}
+
+TEST(StopSignal, ASecondSignalSaysWhatIsSaved) {
+  int pipe_ends[2];
+  ASSERT_EQ(pipe(pipe_ends), 0);
+  EXPECT_EQ(outcome([&] {
+              dup2(pipe_ends[1], STDERR_FILENO);
+              StopSignal::set_last_words(std::string(2000, 'x'));
+              StopSignal::set_last_words("step-8 is saved");
+              const StopSignal stop;
+              raise(SIGTERM);
+              raise(SIGTERM);
+            }),
+            143);
+  char text[100] = {};
+  EXPECT_EQ(read(pipe_ends[0], text, sizeof text - 1), 16);
+  EXPECT_STREQ(text, "step-8 is saved\n");
+  for (const int end : pipe_ends) close(end);
+}
+
+TEST(StopSignal, AUserSignalAsksForOneSaveAndStopsNothing) {
+  const StopSignal stop;
+  EXPECT_FALSE(StopSignal::save_asked());
+  raise(SIGUSR1);
+  raise(SIGUSR1);
+  EXPECT_TRUE(StopSignal::save_asked());
+  EXPECT_FALSE(StopSignal::save_asked());
+  EXPECT_EQ(StopSignal::received(), 0);
 }
 
 TEST(StopSignal, SignalsDoWhatTheyDidBeforeWhenItIsGone) {

@@ -57,6 +57,8 @@ struct Recorder : Method {
   }
   void save(const std::string&, const std::map<std::string, std::string>&) const override {}
   Json summary() const override { return {}; }
+  MethodState state() const override { return {}; }
+  void load_state_(const MethodState&) override {}
   std::vector<torch::Tensor> weights, gradients;
   double factor = 1;
 };
