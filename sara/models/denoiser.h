@@ -24,7 +24,7 @@ struct DenoiserInputs {
   int64_t text_width = 0;              // D of the text
   int64_t pooled_width = 0;            // P of the pooled text; 0: it takes none
   bool time_ids = false;
-  std::optional<int64_t> max_frames;  // it answers clips of at most this many frames; none: pictures
+  std::optional<int64_t> max_frames = {};  // it answers clips of at most this many frames; none: pictures
 };
 
 // The size of one forward pass.

@@ -109,7 +109,7 @@ void UNet2DConditionModel::check_inputs(const torch::Tensor& sample, const torch
 }
 
 void UNet2DConditionModel::set_memory_level(MemoryLevel level) {
-  for (const auto& module : modules()) {
+  for (const auto& module : modules(/*include_self=*/false)) {
     if (auto* resnet = dynamic_cast<ResnetBlock*>(module.get())) resnet->set_memory_level(level);
     if (auto* transformer = dynamic_cast<Transformer2D*>(module.get())) transformer->set_memory_level(level);
     if (auto* motion = dynamic_cast<TemporalTransformer*>(module.get())) motion->set_memory_level(level);

@@ -98,7 +98,7 @@ ModelFolder::ModelFolder(std::string path, ModelReading reading) : path_(std::mo
   }
   if (reading_.tokenizer) throw InvalidArgument("tokenizer: no effect with a model folder, which has its own. Fix: leave it out");
   const auto index_path = (fs::path(path_) / "model_index.json").string();
-  if (!fs::exists(index_path, failure)) throw BadFile(path_, "no model_index.json here (expected a folder in diffusers' layout)");
+  if (!fs::exists(index_path, failure)) throw BadFile(path_, "no model_index.json here (expected a folder in diffusers' layout; a component alone, such as motion modules, is no model)");
   index_ = read_object(index_path);
   for (const auto& [name, class_name, optional, or_class] : pipeline_of(index_, index_path).parts) {
     if (optional && !is_named(index_, name)) continue;

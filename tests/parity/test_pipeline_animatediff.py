@@ -83,7 +83,7 @@ def test_other_samplers_draw_what_diffusers_schedulers_draw(pipeline, tmp_path, 
     pipe, folder = pipeline
     kept = pipe.scheduler
     try:
-        pipe.scheduler = getattr(diffusers, {"euler": "EulerDiscreteScheduler", "dpm++2m": "DPMSolverMultistepScheduler"}[name]).from_config(kept.config)
+        pipe.scheduler = getattr(diffusers, {"euler": "EulerDiscreteScheduler", "dpm++2m": "DPMSolverMultistepScheduler"}[name]).from_pretrained(folder / "model" / "scheduler")
         theirs = drawn_by_diffusers(pipe, seed=5)
     finally:
         pipe.scheduler = kept
@@ -147,7 +147,7 @@ def trained(pipeline, tmp_path_factory):
             noise_picture((24, 16), 50, index).save(clip / f"frame_{frame}.png")
         (root / "data" / f"clip.{index}.txt").write_text(f"clip {index}")
     sara(
-        "train", "--model", folder / "model", "--data", root / "data", "--output", root / "run", "--budget", "5%", "--lr", "0.02",
+        "train", "--model", folder / "model", "--data", root / "data", "--output", root / "run", "--budget", "5%", "--lr", "0.05",
         "--steps", "20", "--batch-size", "2", "--num-frames", "4", "--random-flip", "--cache", root / "cache", "--min-timestep", "500",
         "--sample-prompt", PROMPT, "--sample-steps", "2",
     )  # fmt: skip
@@ -235,7 +235,9 @@ def test_what_does_not_fit_is_refused(pipeline, trained, tmp_path):
     assert "--fps: has no effect on pictures" in refusal(*draw, "--model", folder / "base", "--fps", "4")
     assert "expected at most 24, got 25" in refusal(*draw, "--model", folder / "model", "--num-frames", "25")
     assert "has motion modules already" in refusal(*draw, "--model", folder / "model", "--motion-adapter", folder / "motion")
-    assert "give it as --motion-adapter" in refusal(*draw, "--model", folder / "motion")
+    assert "a component alone, such as motion modules, is no model" in refusal(*draw, "--model", folder / "motion")
+    sara("convert", "--model", folder / "motion", "--output", tmp_path / "mm.safetensors")
+    assert "give it as --motion-adapter" in refusal(*draw, "--model", tmp_path / "mm.safetensors")
     assert "not the config of a MotionAdapter" in refusal(*draw, "--model", folder / "base", "--motion-adapter", folder / "base" / "unet")
     assert "no single-file form" in refusal("convert", "--model", folder / "model", "--output", tmp_path / "x.safetensors")
     assert "has no effect on a model's layout" in refusal("convert", "--model", folder / "base", "--motion-adapter", folder / "motion", "--output", tmp_path / "x")
