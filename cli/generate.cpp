@@ -136,6 +136,7 @@ void run_generate(const GenerateVerb& verb, const Command& command) {
   auto parts = load_text_to_image(model, denoiser(scales[0]), dtype, verb.how.max_sequence_length);
   const bool clips = clip_frames(*parts.denoiser, verb.how.num_frames).has_value();
   if (verb.what.fps && !clips) throw InvalidArgument("--fps: has no effect on pictures. Fix: leave it out");
+  check_drawing(parts, verb.how);
 
   PictureFolder folder(verb.what.output, verb.what.overwrite);
   write_file(folder.file("config.toml"), toml_text(command.resolved()));

@@ -27,6 +27,16 @@ int64_t latent_side(const char* name, std::optional<int64_t> pixels, const TextT
   return *pixels / factor;
 }
 
+std::vector<int64_t> latent_shape(const TextToImageParts& parts, const GenerateOptions& options) {
+  std::vector<int64_t> shape = {1, parts.denoiser->inputs().latent_channels, latent_side("height", options.height, parts), latent_side("width", options.width, parts)};
+  if (const auto frames = clip_frames(*parts.denoiser, options.num_frames)) shape.insert(shape.begin() + 2, *frames);
+  return shape;
+}
+
+std::unique_ptr<Sampler> chosen_sampler(const TextToImageParts& parts, const GenerateOptions& options) {
+  return make_sampler(options.sampler.value_or(parts.defaults.sampler), parts.scheduler, options.eta);
+}
+
 // One picture on its way: its noise stream and its sampler, so that neighbours in a batch cannot change it.
 struct Drawing {
   int64_t index;
@@ -39,7 +49,7 @@ Drawing begun(int64_t index, at::IntArrayRef shape, const TextToImageParts& part
   Drawing drawing;
   drawing.index = index;
   drawing.generator = at::detail::createCPUGenerator(static_cast<uint64_t>(options.seed + index % options.num_images));
-  drawing.sampler = make_sampler(options.sampler.value_or(parts.defaults.sampler), parts.scheduler, options.eta);
+  drawing.sampler = chosen_sampler(parts, options);
   drawing.sampler->set_timesteps(options.steps);
   const auto noise = torch::randn(shape, drawing.generator, torch::kFloat32);
   drawing.latents = (noise * drawing.sampler->init_noise_sigma()).to(device);
@@ -145,6 +155,11 @@ std::optional<int64_t> clip_frames(const Denoiser& denoiser, const std::optional
   return frames;
 }
 
+void check_drawing(const TextToImageParts& parts, const GenerateOptions& options) {
+  latent_shape(parts, options);
+  chosen_sampler(parts, options);
+}
+
 void draw_latents(const TextToImageParts& parts, const TextConditions& with_prompt, const TextConditions& without_prompt,
                   const GenerateOptions& options, const LatentSink& sink, const DrawProgress& progress) {
   const torch::NoGradGuard no_grad;
@@ -152,11 +167,8 @@ void draw_latents(const TextToImageParts& parts, const TextConditions& with_prom
   const bool both = guidance > 1;
   if (both && !without_prompt.text.defined()) throw InvalidArgument("guidance: above 1 it needs an embedded negative prompt");
   const auto like = parts.denoiser->parameters().front().options();
-  std::vector<int64_t> shape = {1, parts.denoiser->inputs().latent_channels, latent_side("height", options.height, parts),
-                                latent_side("width", options.width, parts)};
-  const auto frames = clip_frames(*parts.denoiser, options.num_frames);
-  if (frames) shape.insert(shape.begin() + 2, *frames);
-  const int64_t batch_size = options.batch_size.value_or(frames ? 1 : 8);
+  const auto shape = latent_shape(parts, options);
+  const int64_t batch_size = options.batch_size.value_or(parts.denoiser->inputs().max_frames ? 1 : 8);
   const int64_t total = with_prompt.text.size(0) * options.num_images;
   int64_t done = 0, calls = 0;
   for (int64_t first = 0; first < total; first += batch_size) {

