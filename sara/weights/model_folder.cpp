@@ -27,13 +27,6 @@ const std::vector<Pipeline>& pipelines() {
   static const std::vector<Pipeline> all = {
       {"StableDiffusionPipeline",
        {{"unet", "UNet2DConditionModel"}, {"vae", "AutoencoderKL"}, {"text_encoder", "CLIPTextModel"}, {"tokenizer", "CLIPTokenizer"}, {"scheduler", ""}}},
-      {"AnimateDiffPipeline",
-       {{"unet", "UNetMotionModel", false, "UNet2DConditionModel"},
-        {"vae", "AutoencoderKL"},
-        {"text_encoder", "CLIPTextModel"},
-        {"tokenizer", "CLIPTokenizer"},
-        {"motion_adapter", "MotionAdapter", true},
-        {"scheduler", ""}}},
       {"StableDiffusionXLPipeline",
        {{"unet", "UNet2DConditionModel"},
         {"vae", "AutoencoderKL"},
@@ -52,6 +45,13 @@ const std::vector<Pipeline>& pipelines() {
         {"tokenizer_2", "CLIPTokenizer"},
         {"tokenizer_3", "T5Tokenizer", true},
         {"scheduler", "FlowMatchEulerDiscreteScheduler"}}},
+      {"AnimateDiffPipeline",
+       {{"unet", "UNetMotionModel", false, "UNet2DConditionModel"},
+        {"vae", "AutoencoderKL"},
+        {"text_encoder", "CLIPTextModel"},
+        {"tokenizer", "CLIPTokenizer"},
+        {"motion_adapter", "MotionAdapter", true},
+        {"scheduler", ""}}},
   };
   return all;
 }

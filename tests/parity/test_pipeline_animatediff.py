@@ -114,10 +114,12 @@ def test_motion_modules_may_lie_beside_the_model_in_every_form(pipeline, tmp_pat
     single = tmp_path / "mm.safetensors"
     sara("convert", "--model", folder / "motion", "--output", single)
     assert any(".temporal_transformer." in name for name in load_file(single))
+    sara("convert", "--model", folder / "base", "--output", tmp_path / "base.safetensors")
     forms = [
         ["--model", folder / "parts"],
         ["--model", folder / "base", "--motion-adapter", folder / "motion"],
         ["--model", folder / "base", "--motion-adapter", single],
+        ["--model", tmp_path / "base.safetensors", "--motion-adapter", single],
     ]
     for number, words in enumerate(forms):
         assert numpy.abs(drawn_by_sara(tmp_path / str(number), *words) - theirs).max() <= 2, words
@@ -194,6 +196,20 @@ def test_the_adapter_changes_the_clip_and_merged_it_is_what_diffusers_draws(pipe
         assert all(torch.equal(own[key], unet[key]) for key in own)
 
 
+def test_an_adapter_of_the_pictures_model_styles_clips_too(pipeline, trained, tmp_path):
+    _, folder = pipeline
+    (tmp_path / "data").mkdir()
+    noise_picture((16, 16), 50, 0).save(tmp_path / "data" / "0.png")
+    (tmp_path / "data" / "0.txt").write_text("a picture")
+    sara("train", "--model", folder / "base", "--data", tmp_path / "data", "--output", tmp_path / "run", "--budget", "20%", "--lr", "0.05", "--steps", "4")
+    model, style, motion = ["--model", folder / "model"], tmp_path / "run" / "adapter.safetensors", trained / "adapter.safetensors"
+    plain, styled = drawn_by_sara(tmp_path / "plain", *model), drawn_by_sara(tmp_path / "styled", *model, "--adapter", style)
+    both = drawn_by_sara(tmp_path / "both", *model, "--adapter", style, "--adapter", motion)
+    assert numpy.abs(styled - plain).max() > 3 and numpy.abs(both - styled).max() > 3
+    words = ["generate", "--model", folder / "base", "--adapter", motion, "--prompt", "a", "--output", tmp_path / "x"]
+    assert "model family sd1, adapter family animatediff" in refusal(*words)
+
+
 def test_all_of_the_network_is_trained_when_it_is_asked_for(pipeline, trained, tmp_path):
     _, folder = pipeline
     words = ["train", "--model", folder / "model", "--data", trained.parent / "data", "--budget", "5%", "--lr", "0.02", "--num-frames", "2", "--frame-stride", "1"]
@@ -236,9 +252,14 @@ def test_what_does_not_fit_is_refused(pipeline, trained, tmp_path):
     assert "expected at most 24, got 25" in refusal(*draw, "--model", folder / "model", "--num-frames", "25")
     assert "has motion modules already" in refusal(*draw, "--model", folder / "model", "--motion-adapter", folder / "motion")
     assert "a component alone, such as motion modules, is no model" in refusal(*draw, "--model", folder / "motion")
-    sara("convert", "--model", folder / "motion", "--output", tmp_path / "mm.safetensors")
+    for name, source in {"mm": "motion", "base": "base"}.items():
+        sara("convert", "--model", folder / source, "--output", tmp_path / f"{name}.safetensors")
     assert "give it as --motion-adapter" in refusal(*draw, "--model", tmp_path / "mm.safetensors")
     assert "not the config of a MotionAdapter" in refusal(*draw, "--model", folder / "base", "--motion-adapter", folder / "base" / "unet")
+    (tmp_path / "mm.ckpt").write_bytes(b"\x80\x04.")
+    assert "pickle" in refusal(*draw, "--model", folder / "base", "--motion-adapter", tmp_path / "mm.ckpt")
+    assert "no such motion modules" in refusal(*draw, "--model", folder / "base", "--motion-adapter", tmp_path / "gone")
+    assert "got family sd1" in refusal(*draw, "--model", folder / "base", "--motion-adapter", tmp_path / "base.safetensors")
     assert "no single-file form" in refusal("convert", "--model", folder / "model", "--output", tmp_path / "x.safetensors")
     assert "has no effect on a model's layout" in refusal("convert", "--model", folder / "base", "--motion-adapter", folder / "motion", "--output", tmp_path / "x")
     train = ["train", "--data", trained.parent / "data", "--output", tmp_path / "run"]

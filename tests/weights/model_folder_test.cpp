@@ -74,7 +74,7 @@ TEST_F(Model, IsAFolderWithAnIndex) {
 
 TEST_F(Model, OfAnotherPipelineIsRefused) {
   index("_class_name", "StableCascadePipeline");
-  expect_refusal("unsupported pipeline (expected one of StableDiffusionPipeline, StableDiffusionXLPipeline, StableDiffusion3Pipeline, got \"StableCascadePipeline\")");
+  expect_refusal("unsupported pipeline (expected one of StableDiffusionPipeline, StableDiffusionXLPipeline, StableDiffusion3Pipeline, AnimateDiffPipeline, got \"StableCascadePipeline\")");
   write_file(root.path("m/model_index.json"), "[]");
   expect_refusal("is not a JSON object");
   write_file(root.path("m/model_index.json"), "{");
