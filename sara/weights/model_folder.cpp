@@ -116,12 +116,15 @@ ModelFolder::ModelFolder(std::string path, ModelReading reading) : path_(std::mo
 
 // The modules that were asked for, or those beside a plain UNet in an AnimateDiff folder.
 void ModelFolder::add_motion_modules() {
-  if (reading_.motion_adapter && family() != "sd1")
-    throw InvalidArgument(message("motion_adapter: a model of family ", family(), family() == "animatediff" ? " has motion modules already" : " takes none (expected Stable Diffusion 1.x)", ". Fix: leave it out"));
-  if (!reading_.motion_adapter && !has("motion_adapter")) throw BadFile(path_, "component motion_adapter is absent, and the UNet has no motion modules. Fix: add --motion-adapter");
-  motion_ = std::make_shared<MotionModules>(open_motion_modules(reading_.motion_adapter.value_or(component_path("motion_adapter"))));
+  const auto& given = reading_.motion_adapter;
+  const bool clips = family() == "animatediff", own = clips && (has("motion_adapter") || index_["unet"][1] == "UNetMotionModel");
+  if (given && own) throw InvalidArgument("motion_adapter: the model has motion modules already. Fix: leave it out");
+  if (given && !clips && family() != "sd1")
+    throw InvalidArgument(message("motion_adapter: a model of family ", family(), " takes none (expected Stable Diffusion 1.x). Fix: leave it out"));
+  if (!given && !own) throw BadFile(path_, "component motion_adapter is absent, and the UNet has no motion modules. Fix: add --motion-adapter");
+  motion_ = std::make_shared<MotionModules>(open_motion_modules(given.value_or(component_path("motion_adapter"))));
   index_["_class_name"] = "AnimateDiffPipeline";
-  if (!reading_.motion_adapter) return;
+  if (!given) return;
   index_["motion_adapter"] = {"diffusers", "MotionAdapter"};
   for (const char* unused : {"safety_checker", "requires_safety_checker"}) index_.erase(unused);
 }
