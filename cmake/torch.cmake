@@ -27,6 +27,19 @@ if(Torch_VERSION VERSION_LESS 2.11 OR Torch_VERSION VERSION_GREATER_EQUAL 2.15)
 endif()
 message(STATUS "torch ${Torch_VERSION}")
 
+# at::parallel_for is a loop on one thread in every file that is compiled without OpenMP. The threads must be torch's own: its
+# wheel brings their library along.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+add_compile_options(${OpenMP_CXX_FLAGS})
+file(GLOB sara_openmp ${TORCH_INSTALL_PREFIX}/lib/libgomp*.so* ${TORCH_INSTALL_PREFIX}/../torch.libs/libgomp*.so*)
+if(sara_openmp)
+  list(GET sara_openmp 0 sara_openmp)
+else()
+  set(sara_openmp ${OpenMP_CXX_LIBRARIES})
+endif()
+message(STATUS "OpenMP ${sara_openmp}")
+link_libraries(${sara_openmp})
+
 # The Python module needs torch's Python library and Python's headers. A library that goes into a module must be
 # position independent, and so must the precompiled header.
 find_library(SARA_TORCH_PYTHON_LIBRARY torch_python PATHS ${TORCH_INSTALL_PREFIX}/lib NO_DEFAULT_PATH)

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/ops/attention.h"
 
-#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
-#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "sara/ops/attend.h"
 #include "sara/ops/layer_norm.h"
 #include "sara/ops/linear.h"
 #include "sara/ops/matrix_product.h"
@@ -18,10 +17,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-// [B, T, C] -> [B, heads, T, C / heads] and back, without copying
-torch::Tensor by_heads(const torch::Tensor& x, int64_t heads) { return x.unflatten(2, {heads, -1}).transpose(1, 2); }
-torch::Tensor by_tokens(const torch::Tensor& x) { return x.transpose(1, 2).flatten(2); }
 
 struct Projections {
   torch::Tensor q, k, v;  // [B, T, C], [B, S, C], [B, S, C]
@@ -38,9 +33,9 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     if (positions) normed.add_(*positions);
     const torch::Tensor& source = other.defined() ? other : normed;
     const Projections p{product_with_transposed(normed, to_q), product_with_transposed(source, to_k), product_with_transposed(source, to_v)};
-    const auto wide = [&](const torch::Tensor& t) { return by_heads(upcast ? t.to(torch::kFloat) : t, heads); };
-    const auto [attended, log_sum] = at::_scaled_dot_product_flash_attention_for_cpu(wide(p.q), wide(p.k), wide(p.v));
-    const torch::Tensor result = product_with_transposed(by_tokens(attended).to(x.scalar_type()), out_weight, out_bias).add_(x);
+    const auto wide = [&](const torch::Tensor& t) { return upcast ? t.to(torch::kFloat) : t; };
+    const auto [attended, log_sum] = attend(wide(p.q), wide(p.k), wide(p.v), heads);
+    const torch::Tensor result = product_with_transposed(attended.to(x.scalar_type()), out_weight, out_bias).add_(x);
     const auto kept = [&](const torch::Tensor& t) { return keep_projections ? t : torch::Tensor(); };
     context->save_for_backward({x, other, norm_weight, norm_bias, to_q, to_k, to_v, out_weight, out_bias, statistics.mean, statistics.rstd, attended, log_sum,
                                 kept(p.q), kept(p.k), kept(p.v), or_undefined(positions)});
@@ -59,7 +54,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const torch::Tensor gradient = gradients[0].contiguous();
     torch::Tensor of_q_weight, of_k_weight, of_v_weight, of_out_weight, of_out_bias, of_context;
 
-    const torch::Tensor attended = by_tokens(saved[kAttended]).to(x.scalar_type());
+    const torch::Tensor attended = saved[kAttended].to(x.scalar_type());
     TokenOperand out_gradient(gradient), out_input(attended);
     of_out_weight = linear_weight_gradient(saved[kOutWeight], out_gradient, out_input);
     if (is_trained(saved[kOutBias])) of_out_bias = small_gradient(saved[kOutBias], out_gradient.tokens().sum(0, false, torch::kFloat));
@@ -70,11 +65,10 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const torch::Tensor& source = other.defined() ? other : normed;
     Projections p{saved[kQueries], saved[kKeys], saved[kValues]};
     if (!p.q.defined()) p = {product_with_transposed(normed, saved[kQ]), product_with_transposed(source, saved[kK]), product_with_transposed(source, saved[kV])};
-    const auto wide = [&](const torch::Tensor& t) { return by_heads(upcast ? t.to(torch::kFloat) : t, heads); };
-    const auto [q_heads, k_heads, v_heads] =
-        at::_scaled_dot_product_flash_attention_for_cpu_backward(wide(of_attended), wide(p.q), wide(p.k), wide(p.v), saved[kAttended], saved[kLogSum], 0.0, false);
-    const auto narrow = [&](const torch::Tensor& t) { return by_tokens(t).to(x.scalar_type()); };
-    const torch::Tensor of_q = narrow(q_heads), of_k = narrow(k_heads), of_v = narrow(v_heads);
+    const auto wide = [&](const torch::Tensor& t) { return upcast ? t.to(torch::kFloat) : t; };
+    const AttendGradients inner = attend_backward(wide(of_attended), wide(p.q), wide(p.k), wide(p.v), {saved[kAttended], saved[kLogSum]}, heads);
+    const auto narrow = [&](const torch::Tensor& t) { return t.to(x.scalar_type()); };
+    const torch::Tensor of_q = narrow(inner.q), of_k = narrow(inner.k), of_v = narrow(inner.v);
 
     TokenOperand q_gradient(of_q), k_gradient(of_k), v_gradient(of_v), tokens(normed), source_tokens(source);
     of_q_weight = linear_weight_gradient(saved[kQ], q_gradient, tokens);
@@ -95,6 +89,10 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
             of_out_weight, of_out_bias, {}, {}, {}, {}};
   }
 };
+
+// [B, T, C] -> [B, heads, T, C / heads] and back
+torch::Tensor by_heads(const torch::Tensor& x, int64_t heads) { return x.unflatten(2, {heads, -1}).transpose(1, 2); }
+torch::Tensor by_tokens(const torch::Tensor& x) { return x.transpose(1, 2).flatten(2); }
 
 // On other devices, from torch's own parts.
 torch::Tensor composed(const torch::Tensor& x, const torch::Tensor& context, const AttentionParameters& p) {

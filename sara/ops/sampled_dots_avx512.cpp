@@ -6,31 +6,12 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#pragma GCC push_options
-#pragma GCC diagnostic push
-// The compiler's own headers leave registers undefined on purpose.
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC target("avx512f,avx512vl,avx512bf16")
+#include "sara/ops/avx512_begin.h"
+
+#include "sara/ops/avx512.h"
 
 namespace sara {
 namespace {
-
-struct Floats {
-  using Number = float;
-  using Vector = __m512;
-  static constexpr int64_t kLanes = 16;
-  static Vector load(const float* at) { return _mm512_loadu_ps(at); }
-  static __m512 multiply_add(__m512 sum, Vector a, Vector b) { return _mm512_fmadd_ps(a, b, sum); }
-};
-
-struct BFloats {
-  using Number = uint16_t;
-  using Vector = __m512bh;
-  static constexpr int64_t kLanes = 32;
-  static Vector load(const uint16_t* at) { return reinterpret_cast<Vector>(_mm512_loadu_si512(at)); }
-  static __m512 multiply_add(__m512 sum, Vector a, Vector b) { return _mm512_dpbf16_ps(sum, a, b); }
-};
 
 // Four vectors -> one that holds, in each 128-bit part, what is left to add up of each of the four.
 __m512 fold_four(__m512 a, __m512 b, __m512 c, __m512 d) {
@@ -81,41 +62,13 @@ void dots_of(int64_t vectors, Arguments... arguments) {
   }
 }
 
-// The transpose of sixteen rows of sixteen numbers.
-void turn(__m512 (&row)[16]) {
-  __m512 half[16];
-#pragma GCC unroll 8
-  for (int i = 0; i < 16; i += 2) {  // pairs of rows
-    half[i] = _mm512_unpacklo_ps(row[i], row[i + 1]);
-    half[i + 1] = _mm512_unpackhi_ps(row[i], row[i + 1]);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 16; i += 4) {  // fours: row[i + j] holds column j of each 128-bit part
-    row[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(half[i]), _mm512_castps_pd(half[i + 2])));
-    row[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(half[i]), _mm512_castps_pd(half[i + 2])));
-    row[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(half[i + 1]), _mm512_castps_pd(half[i + 3])));
-    row[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(half[i + 1]), _mm512_castps_pd(half[i + 3])));
-  }
-#pragma GCC unroll 4
-  for (int j = 0; j < 4; ++j) {  // the 128-bit parts of the four fours
-    const __m512 a = _mm512_shuffle_f32x4(row[j], row[4 + j], 0x88), b = _mm512_shuffle_f32x4(row[j], row[4 + j], 0xDD);
-    const __m512 c = _mm512_shuffle_f32x4(row[8 + j], row[12 + j], 0x88), d = _mm512_shuffle_f32x4(row[8 + j], row[12 + j], 0xDD);
-    half[j] = _mm512_shuffle_f32x4(a, c, 0x88);
-    half[4 + j] = _mm512_shuffle_f32x4(b, d, 0x88);
-    half[8 + j] = _mm512_shuffle_f32x4(a, c, 0xDD);
-    half[12 + j] = _mm512_shuffle_f32x4(b, d, 0xDD);
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) row[i] = half[i];
-}
-
 }  // namespace
 
 void turn_block_avx512(float* lines, int64_t line, const float* tokens, int64_t token) {
   __m512 row[16];
 #pragma GCC unroll 16
   for (int t = 0; t < 16; ++t) row[t] = _mm512_loadu_ps(tokens + t * token);
-  turn(row);
+  avx512::turn(row);
 #pragma GCC unroll 16
   for (int c = 0; c < 16; ++c) _mm512_storeu_ps(lines + c * line, row[c]);
 }
@@ -125,23 +78,22 @@ void turn_block_avx512(uint16_t* lines, int64_t line, const uint16_t* tokens, in
 #pragma GCC unroll 16
   for (int t = 0; t < 16; ++t)
     row[t] = _mm512_castsi512_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(tokens + t * token))));
-  turn(row);
+  avx512::turn(row);
 #pragma GCC unroll 16
   for (int c = 0; c < 16; ++c) _mm256_storeu_si256(reinterpret_cast<__m256i*>(lines + c * line), _mm512_cvtepi32_epi16(_mm512_castps_si512(row[c])));
 }
 
 void sampled_dots_avx512(float* sums, const float* row, const float* right, const int64_t* column_starts, const int32_t* indices, int32_t first,
                          int64_t count, int64_t length) {
-  dots_of<Floats>(length / Floats::kLanes, sums, row, right, column_starts, indices, first, count);
+  dots_of<avx512::Floats>(length / avx512::Floats::kLanes, sums, row, right, column_starts, indices, first, count);
 }
 
 void sampled_dots_avx512_bf16(float* sums, const uint16_t* row, const uint16_t* right, const int64_t* column_starts, const int32_t* indices,
                               int32_t first, int64_t count, int64_t length) {
-  dots_of<BFloats>(length / BFloats::kLanes, sums, row, right, column_starts, indices, first, count);
+  dots_of<avx512::BFloats>(length / avx512::BFloats::kLanes, sums, row, right, column_starts, indices, first, count);
 }
 
 }  // namespace sara
 
-#pragma GCC diagnostic pop
-#pragma GCC pop_options
+#include "sara/ops/avx512_end.h"
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The specification of the sampled dot products, compiled for AVX2 and for any processor.
+#include "sara/ops/processor.h"
 #include "sara/ops/sampled_dots.h"
 
 namespace sara {
@@ -9,14 +10,6 @@ template <class T>
 void turn_block(T* lines, int64_t line, const T* tokens, int64_t token) {
   for (int64_t c = 0; c < 16; ++c)
     for (int64_t t = 0; t < 16; ++t) lines[c * line + t] = tokens[t * token + c];
-}
-
-bool has_avx512() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl");
-#else
-  return false;
-#endif
 }
 
 }  // namespace
@@ -42,7 +35,7 @@ void sampled_dots_portable(float* sums, const float* row, const float* right, co
 
 #if defined(__x86_64__)
 SampledDots<float> sampled_dots_f32() { return has_avx512() ? sampled_dots_avx512 : sampled_dots_portable; }
-SampledDots<uint16_t> sampled_dots_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16") ? sampled_dots_avx512_bf16 : nullptr; }
+SampledDots<uint16_t> sampled_dots_bf16() { return has_avx512_bf16() ? sampled_dots_avx512_bf16 : nullptr; }
 TurnBlock<float> turn_block_f32() { return has_avx512() ? TurnBlock<float>(turn_block_avx512) : turn_block<float>; }
 TurnBlock<uint16_t> turn_block_bf16() { return has_avx512() ? TurnBlock<uint16_t>(turn_block_avx512) : turn_block<uint16_t>; }
 #else

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+namespace sara {
+
+// What the processor this runs on can do: kernels written for it are chosen at run time.
+bool has_avx512();       // 512-bit registers, with 16- and 32-bit lanes
+bool has_avx512_bf16();  // products of pairs of bf16 numbers too
+
+}  // namespace sara
