@@ -75,9 +75,9 @@ void compare(at::ScalarType dtype, int64_t weights, int64_t selected, int repeat
     const double b = milliseconds([&] { values.scatter_(); });
     const double c = milliseconds([&] { values.gradient().zero_(); });
     values.gradient().copy_(gradient);
-    const double d = milliseconds([&] { sara::adamw_pass_(values, slots, {settings}, {.clear_gradient = true}); });
+    const double d = milliseconds([&] { sara::adamw_pass_(values, slots, {settings}, false); });
     bytes.gradient().copy_(gradient);
-    const double e = milliseconds([&] { sara::adamw_pass_(bytes, slots, {settings}, {.clear_gradient = true}); });
+    const double e = milliseconds([&] { sara::adamw_pass_(bytes, slots, {settings}, false); });
     if (i < 0) continue;
     eight_bit.push_back(e);
     norm.push_back(n);

@@ -4,7 +4,6 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "sara/base/error.h"
 #include "sara/sparse/gather_scatter.h"
@@ -17,11 +16,11 @@ constexpr int64_t kPiece = 16 * kBlock;       // what a thread takes at once
 
 // A tensor of the pass as plain memory.
 struct Part {
-  float *p, *g, *m, *v;   // m and v null with 8-bit moments
+  float *p, *m, *v;       // m and v null with 8-bit moments
   int8_t* m_codes;        // null with fp32 moments
   uint8_t* v_codes;
   float *m_scales, *v_scales;
-  const float* gradient;  // g, or what stands in for it
+  const float* gradient;
   const void* indices;
   void* dense;
   const void* base;  // null: decay to zero
@@ -39,7 +38,6 @@ Part part_of(const Values& values, const PassSlot& item, const std::vector<AdamW
   SARA_CHECK(slot.indices.is_contiguous() && slot.base.is_contiguous() && slot.indices.numel() == count && slot.base.numel() == count);
   Part part{};
   part.p = values.values().data_ptr<float>() + slot.begin;
-  part.g = values.gradient().data_ptr<float>() + slot.begin;
   if (values.eight_bit_moments()) {
     const EightBit first = values.first_moment(slot), second = values.second_moment(slot);
     part.m_codes = first.codes.data_ptr<int8_t>();
@@ -52,7 +50,7 @@ Part part_of(const Values& values, const PassSlot& item, const std::vector<AdamW
     part.v = values.exp_avg_sq().data_ptr<float>() + slot.begin;
   }
   part.first = slot.begin;
-  part.gradient = part.g;
+  part.gradient = values.gradient().const_data_ptr<float>() + slot.begin;
   if (item.gradient.defined()) {
     SARA_CHECK(item.gradient.scalar_type() == torch::kFloat && item.gradient.is_contiguous() && item.gradient.numel() == count);
     part.gradient = item.gradient.const_data_ptr<float>();
@@ -124,7 +122,7 @@ void update_eight_bit(const Part& part, int64_t begin, int64_t count, const floa
   }
 }
 
-void update_block(const Part& part, int64_t begin, int64_t count, bool clear_gradient) {
+void update_block(const Part& part, int64_t begin, int64_t count) {
   float target[kBlock];
   float* p = part.p + begin;
   const float* towards = widened_base(part, begin, count, target);
@@ -132,7 +130,6 @@ void update_block(const Part& part, int64_t begin, int64_t count, bool clear_gra
     update_eight_bit(part, begin, count, towards);
   else
     update_adamw(p, part.gradient + begin, part.m + begin, part.v + begin, towards, count, part.factors);
-  if (clear_gradient) std::memset(part.g + begin, 0, static_cast<size_t>(count) * sizeof(float));
   if (part.dtype == torch::kFloat) return write_dense<float>(part, begin, p, count);
   uint16_t rounded[kBlock];
   part.dtype == torch::kBFloat16 ? round_to_bfloat16(p, rounded, count) : round_to_half(p, rounded, count);
@@ -145,7 +142,7 @@ struct Piece {
   int64_t first;       // place of its first entry among all entries of the pass
 };
 
-void pass_on_cpu(const std::vector<Part>& parts, bool clear_gradient) {
+void pass_on_cpu(const std::vector<Part>& parts) {
   std::vector<Piece> pieces;
   int64_t total = 0;
   for (const Part& part : parts)
@@ -159,16 +156,16 @@ void pass_on_cpu(const std::vector<Part>& parts, bool clear_gradient) {
     auto piece = std::lower_bound(pieces.begin(), pieces.end(), from, [](const Piece& p, int64_t entry) { return p.first < entry; });
     for (; piece != pieces.end() && piece->first < to; ++piece)
       for (int64_t begin = piece->begin; begin < piece->end; begin += kBlock)
-        update_block(*piece->part, begin, std::min(kBlock, piece->end - begin), clear_gradient);
+        update_block(*piece->part, begin, std::min(kBlock, piece->end - begin));
   });
 }
 
 // By tensor operations; neighbours of one group go together.
-void pass_by_tensors(const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, const AdamWPass& pass) {
+void pass_by_tensors(const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, bool decay_to_base) {
   for (size_t i = 0; i < slots.size();) {
     const Values::Slot& first = values.slots()[slots[i].slot];
     int64_t end = first.end;
-    torch::Tensor gradient = slots[i].gradient, target = pass.decay_to_base ? first.base.to(torch::kFloat) : torch::Tensor();
+    torch::Tensor gradient = slots[i].gradient, target = decay_to_base ? first.base.to(torch::kFloat) : torch::Tensor();
     const bool alone = values.eight_bit_moments();
     for (++i; i < slots.size() && !alone && !gradient.defined() && !target.defined() && !slots[i].gradient.defined(); ++i) {
       const Values::Slot& next = values.slots()[slots[i].slot];
@@ -190,7 +187,6 @@ void pass_by_tensors(const Values& values, const std::vector<PassSlot>& slots, c
     } else {
       adamw_step_(span(values.values()), gradient, span(values.exp_avg()), span(values.exp_avg_sq()), target, groups[first.group]);
     }
-    if (pass.clear_gradient) span(values.gradient()).zero_();
   }
   for (const PassSlot& item : slots) {
     const Values::Slot& slot = values.slots()[item.slot];
@@ -200,11 +196,11 @@ void pass_by_tensors(const Values& values, const std::vector<PassSlot>& slots, c
 
 }  // namespace
 
-void adamw_pass_(const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, const AdamWPass& pass) {
-  if (!values.values().is_cpu()) return pass_by_tensors(values, slots, groups, pass);
+void adamw_pass_(const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, bool decay_to_base) {
+  if (!values.values().is_cpu()) return pass_by_tensors(values, slots, groups, decay_to_base);
   std::vector<Part> parts;
-  for (const PassSlot& item : slots) parts.push_back(part_of(values, item, groups, pass.decay_to_base));
-  pass_on_cpu(parts, pass.clear_gradient);
+  for (const PassSlot& item : slots) parts.push_back(part_of(values, item, groups, decay_to_base));
+  pass_on_cpu(parts);
 }
 
 }  // namespace sara

@@ -14,15 +14,10 @@ struct PassSlot {
   torch::Tensor gradient = {};
 };
 
-struct AdamWPass {
-  bool decay_to_base = false;   // decay pulls to the base weights, otherwise to zero
-  bool clear_gradient = false;  // the tensors' spans of the gradient buffer are zero afterwards
-};
-
 // The optimizer step of whole tensors as one pass over memory: gradient, moments and values are read once, updated
 // (ops/adamw_step.h), and the values go straight into the dense weights, rounded to nearest in the weight's dtype. The base is
-// read in its own dtype. groups: one AdamWStep for each parameter group. 8-bit moments are
-// widened, updated in fp32 and rounded again block by block. Bits do not depend on the thread count.
-void adamw_pass_(const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, const AdamWPass& pass);
+// read in its own dtype; with decay_to_base decay pulls to it, otherwise to zero. groups: one AdamWStep for each parameter group.
+// 8-bit moments are widened, updated in fp32 and rounded again block by block. Bits do not depend on the thread count.
+void adamw_pass_(const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, bool decay_to_base);
 
 }  // namespace sara

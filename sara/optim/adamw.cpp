@@ -135,12 +135,12 @@ StepReport AdamW::take_step(int64_t t, const std::vector<GroupStep>& groups, boo
   if (!report.skipped) {
     ++updates_;
     const auto settings = pass_settings(groups, clip_factor(report.grad_norm, options_.max_grad_norm()));
-    const AdamWPass pass{options_.decay_to() == "base", /*clear_gradient=*/!keep_gradient};
+    const bool to_base = options_.decay_to() == "base";
     if (one_by_one) {
       for (const RankTerm& term : terms) {
         add_term(term);
         squares[term.slot] = squared_norms(gradients[term.slot]).front();
-        adamw_pass_(values_, {slots[term.slot]}, settings, pass);
+        adamw_pass_(values_, {slots[term.slot]}, settings, to_base);
         gradients[term.slot] = slots[term.slot].gradient = torch::Tensor();
       }
       std::vector<bool> done(slots.size());
@@ -148,10 +148,9 @@ StepReport AdamW::take_step(int64_t t, const std::vector<GroupStep>& groups, boo
       std::erase_if(slots, [&done](const PassSlot& item) { return done[item.slot]; });
       report.grad_norm = norm();
     }
-    adamw_pass_(values_, slots, settings, pass);
-  } else if (!keep_gradient) {
-    values_.clear_gradient_();
+    adamw_pass_(values_, slots, settings, to_base);
   }
+  if (!keep_gradient) values_.clear_gradient_();
   report.reselected = t == options_.progressive_iter().value_or(0);
   if (report.reselected) {
     values_.reselect_(threshold_);

@@ -5,6 +5,7 @@
 #include "sara/base/hash.h"
 #include "sara/sparse/gather_scatter.h"
 #include "sara/sparse/magnitude.h"
+#include "sara/sparse/zero_pages.h"
 
 namespace sara {
 
@@ -38,7 +39,8 @@ Values::Values(const Mask& mask, size_t groups, bool eight_bit_moments) : parame
     span(values_, slot).copy_(base);
     slot.base = base.to(slot.weight.scalar_type());
   }
-  gradient_ = torch::zeros_like(values_);
+  gradient_ = torch::empty_like(values_);
+  zero_and_release_(gradient_);
   exp_avg_ = torch::zeros_like(values_, eight_bit_moments ? torch::kChar : torch::kFloat);
   exp_avg_sq_ = torch::zeros_like(values_, eight_bit_moments ? torch::kByte : torch::kFloat);
   bind_parameters_();

@@ -92,7 +92,7 @@ class Values {
 
   void gather_gradient_(size_t slot, const torch::Tensor& dense);  // adds
   torch::Tensor open_gradient_(size_t slot);                        // the slot's span of the gradient, to add to
-  void clear_gradient_();
+  void clear_gradient_();  // and gives its memory back until the next backward pass
   void scatter_() const;  // values -> dense weights
 
   // active <- { i active : |values_i| < threshold } (Sec. 4.3). Survivors keep value, gradient and moments bit for bit.

@@ -8,6 +8,7 @@
 #include "sara/base/error.h"
 #include "sara/sparse/gather_scatter.h"
 #include "sara/sparse/values.h"
+#include "sara/sparse/zero_pages.h"
 
 namespace sara {
 namespace {
@@ -100,7 +101,7 @@ void Values::adopt_gradients_() {
 }
 
 void Values::clear_gradient_() {
-  gradient_.zero_();
+  zero_and_release_(gradient_);
   for (size_t group = 0; group < parameters_.size(); ++group) parameters_[group].mutable_grad() = alias(gradient_, group_spans_[group]);
 }
 

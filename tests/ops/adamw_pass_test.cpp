@@ -54,7 +54,7 @@ TEST_P(PassIn, EqualsTheFlatStepAndAScatterBitForBitAtEveryThreadCount) {
       for (auto& group : groups) group.step = step;
       put_gradient(ours, step);
       put_gradient(flat, step);
-      adamw_pass_(ours, every_slot(ours), groups, {to_base, /*clear_gradient=*/true});
+      adamw_pass_(ours, every_slot(ours), groups, to_base);
       for (const auto& slot : flat.slots())
         adamw_step_(Values::span(flat.values(), slot), Values::span(flat.gradient(), slot), Values::span(flat.exp_avg(), slot), Values::span(flat.exp_avg_sq(), slot),
                     to_base ? slot.base.to(torch::kFloat) : torch::Tensor(), groups[slot.group]);
@@ -64,7 +64,6 @@ TEST_P(PassIn, EqualsTheFlatStepAndAScatterBitForBitAtEveryThreadCount) {
     EXPECT_TRUE(ours.exp_avg().equal(flat.exp_avg()));
     EXPECT_TRUE(ours.exp_avg_sq().equal(flat.exp_avg_sq()));
     for (size_t i = 0; i < one.tensors.size(); ++i) EXPECT_TRUE(one.tensors[i].second.equal(two.tensors[i].second)) << one.tensors[i].first;
-    EXPECT_EQ(ours.gradient().abs().max().item<float>(), 0);
     ours.verify_frozen();
   }
   at::set_num_threads(1);
@@ -83,8 +82,8 @@ TEST(AdamWPass, TakesTheGradientGivenForATensorAndLeavesTheOthersAlone) {
   const Values::Slot& slot = given.slots()[1];
   const torch::Tensor gradient = torch::randn({slot.end - slot.begin});
   Values::span(in_buffer.gradient(), slot).copy_(gradient);
-  adamw_pass_(given, {{1, gradient}}, kGroups, {});
-  adamw_pass_(in_buffer, {{1}}, kGroups, {});
+  adamw_pass_(given, {{1, gradient}}, kGroups, /*decay_to_base=*/false);
+  adamw_pass_(in_buffer, {{1}}, kGroups, /*decay_to_base=*/false);
   EXPECT_TRUE(given.values().equal(in_buffer.values()));
   EXPECT_TRUE(given.gradient().equal(kept));
   const torch::Tensor moved = given.values().ne(values);
@@ -103,8 +102,8 @@ TEST(AdamWPass, WithEightBitMomentsEqualsTheFlatStepBetweenRoundingsAtEveryThrea
       for (auto& group : groups) group.step = step;
       put_gradient(ours, step);
       put_gradient(flat, step);
-      adamw_pass_(ours, every_slot(ours), groups, {/*decay_to_base=*/true, /*clear_gradient=*/true});
-      adamw_pass_(flat, every_slot(flat), groups, {/*decay_to_base=*/true, /*clear_gradient=*/true});
+      adamw_pass_(ours, every_slot(ours), groups, /*decay_to_base=*/true);
+      adamw_pass_(flat, every_slot(flat), groups, /*decay_to_base=*/true);
       for (const auto& slot : flat.slots()) {  // what one byte keeps of the moments
         const torch::Tensor m = Values::span(flat.exp_avg(), slot), v = Values::span(flat.exp_avg_sq(), slot);
         m.copy_(from_eight_bit(to_eight_bit(m, true, slot.begin, moment_key(step))));
@@ -122,7 +121,7 @@ TEST(AdamWPass, OfNothingChangesNothing) {
   Model model(torch::kFloat);
   const Values values(model.mask, 2);
   const torch::Tensor before = values.values().clone();
-  adamw_pass_(values, {}, kGroups, {});
+  adamw_pass_(values, {}, kGroups, /*decay_to_base=*/false);
   EXPECT_TRUE(values.values().equal(before));
 }
 
