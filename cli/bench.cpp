@@ -42,6 +42,7 @@ std::shared_ptr<Denoiser> random_denoiser(const std::string& known, const torch:
   if (known == "sd15") return std::make_shared<UNet2DConditionModel>(sd15(), options);
   if (known == "sd20") return std::make_shared<UNet2DConditionModel>(sd20(), options);
   if (known == "sdxl") return std::make_shared<UNet2DConditionModel>(sdxl(), options);
+  if (known == "animatediff") return std::make_shared<UNet2DConditionModel>(animatediff_v2(), options);
   if (known == "sd3") return std::make_shared<SD3Transformer2DModel>(sd3_medium(), options);
   if (known == "sd35") return std::make_shared<SD3Transformer2DModel>(sd35_medium(), options);
   return nullptr;
@@ -55,7 +56,7 @@ BenchModel opened(const BenchVerb& verb) {
     const auto known = name.substr(7);
     auto denoiser = random_denoiser(known, torch::dtype(dtype));
     if (!denoiser)
-      throw InvalidArgument(message("model: unknown configuration (expected random:sd15, sd20, sdxl, sd3 or sd35, got ", escaped(name), ")"));
+      throw InvalidArgument(message("model: unknown configuration (expected random:sd15, sd20, sdxl, animatediff, sd3 or sd35, got ", escaped(name), ")"));
     initialize_(*denoiser, verb.method.seed());
     return {name, denoiser, known.rfind("sd3", 0) == 0 ? "transformer" : "unet", kPublishedFactor};
   }

@@ -16,11 +16,13 @@
 #include "sara/data/captions.h"
 #include "sara/files/atomic_file.h"
 #include "sara/pipelines/contact_sheet.h"
-#include "sara/pipelines/text_to_image.h"
+#include "sara/pipelines/text_to_video.h"
 #include "sara/weights/precision.h"
 
 namespace sara::cli {
 namespace {
+
+constexpr int64_t kFramesPerSecond = 8;
 
 struct PromptOptions {
   std::vector<std::string> prompt;
@@ -28,6 +30,7 @@ struct PromptOptions {
   std::vector<std::string> scales;
   std::string output;
   bool overwrite = false, grid = false;
+  std::optional<int64_t> fps;
   std::string precision = "fp32", device = "auto";
 
   template <class V>
@@ -35,9 +38,10 @@ struct PromptOptions {
     v("prompt", prompt, "What to draw; repeat for several");
     v("prompts", prompts, "File with one prompt a line");
     v("scales", scales, "Draw everything once at each of these factors on the adapters' scales; repeat for several (columns of --grid)");
-    v("output", output, "Folder for the pictures: 0000.png ..., prompts.jsonl, config.toml");
+    v("output", output, "Folder for the pictures: 0000.png ..., prompts.jsonl, config.toml; a clip is an animated PNG and a folder of its frames");
     v("overwrite", overwrite, "Replace the pictures that an earlier run left in the output folder");
-    v("grid", grid, "Also write grid.png, all pictures on one sheet");
+    v("grid", grid, "Also write grid.png, all pictures on one sheet (of a clip its first frame)");
+    v("fps", fps, "Frames a second that a clip is shown at (default: 8)", between(1, 240));
     v("precision", precision, "Type of the weights while drawing", one_of({"fp32", "bf16", "fp16"}));
     v("device", device, "auto, cpu, cuda or cuda:N");
   }
@@ -130,6 +134,8 @@ void run_generate(const GenerateVerb& verb, const Command& command) {
     return load_adapted_denoiser(model, scaled, verb.adapters.force, dtype, device);
   };
   auto parts = load_text_to_image(model, denoiser(scales[0]), dtype, verb.how.max_sequence_length);
+  const bool clips = clip_frames(*parts.denoiser, verb.how.num_frames).has_value();
+  if (verb.what.fps && !clips) throw InvalidArgument("--fps: has no effect on pictures. Fix: leave it out");
   check_drawing(parts, verb.how);
 
   PictureFolder folder(verb.what.output, verb.what.overwrite);
@@ -143,15 +149,18 @@ void run_generate(const GenerateVerb& verb, const Command& command) {
   for (size_t k = 0; k < scales.size(); ++k) {
     if (k > 0) parts.denoiser = denoiser(scales[k]);
     const std::string what = scales.size() > 1 ? "drawing at scale " + shown(scales[k]) : "drawing";
-    draw_pictures(
-        parts, with, without, verb.how,
-        [&](int64_t index, Image picture) {
-          const auto number = static_cast<int64_t>(k) * a_scale + index;
-          const auto& prompt = prompts[static_cast<size_t>(index / verb.how.num_images)];
-          written += folder.add(number, picture, prompt, verb.how.seed + index % verb.how.num_images, scales[k]) + "\n";
-          if (verb.what.grid) pictures.push_back(std::move(picture));
-        },
-        [&](int64_t done, int64_t total) { log_progress(message(what, ": step ", done, " of ", total), done == total); });
+    const auto write = [&](int64_t index, Clip frames) {
+      const auto number = static_cast<int64_t>(k) * a_scale + index, seed = verb.how.seed + index % verb.how.num_images;
+      const auto& prompt = prompts[static_cast<size_t>(index / verb.how.num_images)];
+      written += (clips ? folder.add_clip(number, frames, verb.what.fps.value_or(kFramesPerSecond), prompt, seed, scales[k])
+                        : folder.add(number, frames.front(), prompt, seed, scales[k])) + "\n";
+      if (verb.what.grid) pictures.push_back(std::move(frames.front()));
+    };
+    const auto progress = [&](int64_t done, int64_t total) { log_progress(message(what, ": step ", done, " of ", total), done == total); };
+    if (clips)
+      draw_clips(parts, with, without, verb.how, write, progress);
+    else
+      draw_pictures(parts, with, without, verb.how, [&](int64_t index, Image picture) { write(index, {std::move(picture)}); }, progress);
   }
   folder.finish();
   if (verb.what.grid) {
@@ -169,6 +178,7 @@ Command generate_command() {
   command.example("sara generate --prompt \"a red apple\" --output pictures")
       .example("sara generate --adapter run/adapter.safetensors:0.8 --prompts prompts.txt --num-images 4 --grid --output pictures")
       .example("sara generate --adapter run/adapter.safetensors --scales 0 --scales 0.5 --scales 1 --prompts prompts.txt --grid --output pictures")
+      .example("sara generate --model stable-diffusion-v1-5 --motion-adapter animatediff-v2 --prompt \"a boat on a river\" --output clips")
       .add(verb->model)
       .add(verb->adapters)
       .add(verb->what)

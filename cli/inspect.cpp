@@ -67,10 +67,14 @@ Json component_summary(const std::string& class_name, const Json& config, const 
 // What a pipeline of this family has and this one has not, in words.
 Json missing_parts(const PipelineFiles& model) {
   Json missing = model.problems;
-  for (const auto& part : single_file_layout(model.family).parts) {
-    const bool held = std::ranges::any_of(model.components, [&](const auto& component) { return component.name == part.component; });
-    if (!held && std::string(part.component) != "text_encoder_3" && model.problems.empty()) missing.push_back(part.component);
-  }
+  const auto held = [&](const std::string& name) { return std::ranges::any_of(model.components, [&](const auto& component) { return component.name == name; }); };
+  const auto need_parts = [&](const std::string& family) {
+    for (const auto& part : single_file_layout(family).parts)
+      if (!held(part.component) && std::string(part.component) != "text_encoder_3" && model.problems.empty()) missing.push_back(part.component);
+  };
+  const bool moves = std::ranges::any_of(model.components, [](const auto& component) { return component.class_name == "UNetMotionModel"; });
+  if (!moves) need_parts(model.family);  // such a UNet needs no motion modules beside it
+  if (model.family == "animatediff" && model.files.count("model_index.json")) need_parts("sd1");
   for (const auto& name : model.missing_tokenizers) missing.push_back(name);
   if (model.single && model.single->layout().pipeline && !model.single->prediction_type()) missing.push_back("prediction type");
   return missing;

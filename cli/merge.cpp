@@ -63,7 +63,7 @@ Json merged_adapter(const MergeVerb& verb, const std::vector<ScaledAdapter>& ada
   if (on_base && std::none_of(adapters.begin(), adapters.end(), holds_weights))
     throw InvalidArgument("--model: has no effect with --as adapter and adapters that hold differences. Fix: leave it out");
   require_adapter_output(output, verb.options.overwrite);
-  auto sum = on_base ? delta_sum(ModelFolder(model_path(verb.model)), adapters, verb.adapters.force) : adapter_sum(adapters, verb.adapters.force);
+  auto sum = on_base ? delta_sum(ModelFolder(model_path(verb.model), model_reading(verb.model)), adapters, verb.adapters.force) : adapter_sum(adapters, verb.adapters.force);
   for (auto& [key, tensor] : sum.tensors) tensor.data = in_dtype(tensor.data, difference_dtype(verb), key);
   save_adapter(output, sum);
   return {{"output", output}, {"weights", sum.count()}, {"tensors", sum.tensors.size()}};

@@ -19,7 +19,7 @@ std::string model_path(const ModelOptions& options) {
   return path.string();
 }
 
-ModelReading model_reading(const ModelOptions& options) { return {options.tokenizer, options.prediction_type}; }
+ModelReading model_reading(const ModelOptions& options) { return {options.tokenizer, options.prediction_type, options.motion_adapter}; }
 
 ModelFolder open_model(const ModelOptions& options) {
   ModelFolder model(model_path(options), model_reading(options));

@@ -82,6 +82,7 @@ Command train_command() {
       .add(verb->request.checkpoint, "Checkpoints")
       .add(verb->request.method, "Method")
       .add(verb->request.images, "Images and captions")
+      .add(verb->request.clips, "Images and captions")
       .add(verb->request.transforms, "Images and captions")
       .add(verb->output, "Output")
       .on_run([verb](const Command& self) { run_train(*verb, self); });

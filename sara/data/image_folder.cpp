@@ -58,8 +58,42 @@ std::vector<std::string> find_images(const std::string& folder) {
   return images;
 }
 
+// What a folder holds: names relative to it, and of clips their frames.
+struct Listing {
+  const char* things = "images";  // for messages
+  std::vector<std::string> names{};  // sorted
+  std::map<std::string, std::vector<std::string>> frames{};  // names too
+};
+
+// The last number in a file's name.
+int64_t frame_number(const std::string& folder, const std::string& name) {
+  const std::string stem = fs::path(name).stem().string();
+  const auto end = stem.find_last_of("0123456789");
+  const auto before = end == std::string::npos ? end : stem.find_last_not_of("0123456789", end);
+  const auto start = before == std::string::npos ? 0 : before + 1;
+  if (end == std::string::npos || end + 1 - start > 18)
+    throw BadFile((fs::path(folder) / name).string(), "is no numbered frame. Fix: name a clip's frames 0001.png, 0002.png, ..., in a folder of their own");
+  return std::stoll(stem.substr(start, end + 1 - start));
+}
+
+Listing find_clips(const std::string& folder) {
+  std::map<std::string, std::map<std::pair<int64_t, std::string>, std::string>> clips;
+  for (const auto& name : find_images(folder)) {
+    const auto clip = fs::path(name).parent_path().generic_string();
+    if (clip.empty())
+      throw BadFile((fs::path(folder) / name).string(), "lies outside of a clip (expected folders of numbered frames). Fix: move each clip's frames into a folder of their own");
+    clips[clip][{frame_number(folder, name), name}] = name;
+  }
+  Listing listing{.things = "clips"};
+  for (const auto& [clip, frames] : clips) {
+    listing.names.push_back(clip);
+    for (const auto& [place, name] : frames) listing.frames[clip].push_back(name);
+  }
+  return listing;
+}
+
 std::map<std::string, MetadataRow> read_metadata(const std::string& folder, const ImageFolderOptions& options,
-                                                 const std::vector<std::string>& images) {
+                                                 const Listing& listing) {
   const std::string jsonl = (fs::path(folder) / "metadata.jsonl").string(),
                     csv = (fs::path(folder) / "metadata.csv").string();
   const bool has_jsonl = fs::exists(jsonl), has_csv = fs::exists(csv);
@@ -73,7 +107,7 @@ std::map<std::string, MetadataRow> read_metadata(const std::string& folder, cons
     const fs::path name = fs::path(row.file_name).lexically_normal();
     if (name.is_absolute() || name.string().starts_with(".."))
       throw BadFile(path, message("line ", row.line, ": ", escaped(row.file_name), " is outside the folder"));
-    if (!std::binary_search(images.begin(), images.end(), name.generic_string())) {
+    if (!std::binary_search(listing.names.begin(), listing.names.end(), name.generic_string())) {
       absent.push_back(message(escaped(row.file_name), " (line ", row.line, ")"));
       continue;
     }
@@ -82,15 +116,16 @@ std::map<std::string, MetadataRow> read_metadata(const std::string& folder, cons
       throw BadFile(path, message("lines ", place->second.line, " and ", row.line, " both name ",
                                   escaped(row.file_name), ". Fix: give several captions as one list"));
   }
-  if (!absent.empty()) throw BadFile(path, message("names images that are not there: ", first_five(absent)));
+  if (!absent.empty()) throw BadFile(path, message("names ", listing.things, " that are not there: ", first_five(absent)));
   return rows;
 }
 
-// The captions of one image before prefix and policy; none when nothing captions it.
-std::vector<std::string> captions_of(const std::string& path, const MetadataRow* row,
+// The captions of one image or clip before prefix and policy; none when nothing captions it.
+std::vector<std::string> captions_of(const std::string& path, bool clip, const MetadataRow* row,
                                      const ImageFolderOptions& options) {
   if (options.caption) return {*options.caption};
-  const auto beside = caption_file_of(path, options.caption_extension);
+  // A dot in a folder's name begins no extension.
+  const auto beside = caption_file_of(clip ? path + ".clip" : path, options.caption_extension);
   if (row && !row->captions.empty()) {
     if (beside)
       throw BadFile(path, message("is captioned twice, in the metadata (line ", row->line, ") and in ",
@@ -101,10 +136,13 @@ std::vector<std::string> captions_of(const std::string& path, const MetadataRow*
   return {};
 }
 
-// Empty when the image is good, else why not.
-std::string trouble_with(const std::string& path, bool full, std::map<std::string, int64_t>& notices) {
+// Empty when the image is good, else why not. size: of the frames before it, if any.
+std::string trouble_with(const std::string& path, bool full, std::map<std::string, int64_t>& notices, std::pair<int64_t, int64_t>& size) {
   try {
     const ImageInfo info = read_image_header(path);
+    if (size.first > 0 && size != std::pair(info.width, info.height))
+      return message("is ", info.width, " x ", info.height, " pixels in a clip of ", size.first, " x ", size.second);
+    size = {info.width, info.height};
     if (info.width == 1 || info.height == 1) return message("has only ", info.width, " x ", info.height, " pixels");
     if (full) read_image(path);
     for (const auto& notice : info.notices) ++notices[notice];
@@ -114,33 +152,44 @@ std::string trouble_with(const std::string& path, bool full, std::map<std::strin
   }
 }
 
+// The same of a sample: of a clip the first trouble, with the frame's name.
+std::string trouble_with(const Sample& sample, bool full, std::map<std::string, int64_t>& notices) {
+  std::pair<int64_t, int64_t> size{0, 0};
+  if (sample.frames.empty()) return trouble_with(sample.path, full, notices, size);
+  for (const auto& frame : sample.frames) {
+    if (const auto reason = trouble_with(frame, full, notices, size); !reason.empty())
+      return message("frame ", escaped(fs::path(frame).filename().string()), " ", reason);
+  }
+  return {};
+}
+
 std::vector<std::string> as_lines(const std::map<std::string, std::string>& reasons) {
   std::vector<std::string> lines;
   for (const auto& [path, reason] : reasons) lines.push_back(message(escaped(path), " ", reason));
   return lines;
 }
 
-}  // namespace
-
-std::vector<Sample> read_image_folder(const std::string& folder, const ImageFolderOptions& given,
-                                      ImageFolderReport* report) {
+std::vector<Sample> read_listed(const std::string& folder, const Listing& listing, const ImageFolderOptions& given, ImageFolderReport* report) {
   ImageFolderOptions options = given;
   check_options(options);
   if (options.caption)
     if (const auto bad = first_bad_utf8(*options.caption))
       throw InvalidArgument(message("caption: byte ", *bad, " is not UTF-8"));
-  const auto images = find_images(folder);
-  const auto rows = options.caption ? std::map<std::string, MetadataRow>{} : read_metadata(folder, options, images);
+  const auto& things = listing.things;
+  const auto rows = options.caption ? std::map<std::string, MetadataRow>{} : read_metadata(folder, options, listing);
 
   ImageFolderReport found;
   std::map<std::string, std::string> bad;
   std::vector<std::string> without;
   std::vector<Sample> samples;
-  for (const auto& name : images) {
+  for (const auto& name : listing.names) {
     Sample sample{(fs::path(folder) / name).string(), {}};
+    const auto frames = listing.frames.find(name);
+    if (frames != listing.frames.end())
+      for (const auto& frame : frames->second) sample.frames.push_back((fs::path(folder) / frame).string());
     const auto row = rows.find(name);
-    sample.captions = captions_of(sample.path, row == rows.end() ? nullptr : &row->second, options);
-    if (auto reason = trouble_with(sample.path, options.verify_images == "full", found.notices); !reason.empty()) {
+    sample.captions = captions_of(sample.path, !sample.frames.empty(), row == rows.end() ? nullptr : &row->second, options);
+    if (auto reason = trouble_with(sample, options.verify_images == "full", found.notices); !reason.empty()) {
       bad.emplace(sample.path, std::move(reason));
       continue;
     }
@@ -161,11 +210,11 @@ std::vector<Sample> read_image_folder(const std::string& folder, const ImageFold
 
   if (!bad.empty() && !options.skip_bad_images)
     throw BadFile(
-        folder, message(bad.size(), " of ", images.size(), " images cannot be used: ", first_five(as_lines(bad), "; "),
+        folder, message(bad.size(), " of ", listing.names.size(), " ", things, " cannot be used: ", first_five(as_lines(bad), "; "),
                         ". Fix: repair or remove them, or leave them out with --skip-bad-images"));
   if (!without.empty() && options.missing_caption == "error")
-    throw BadFile(folder, message(without.size(), " of ", images.size(),
-                                  " images have no caption or an empty one: ", first_five(without),
+    throw BadFile(folder, message(without.size(), " of ", listing.names.size(), " ", things,
+                                  " have no caption or an empty one: ", first_five(without),
                                   ". Fix: write metadata.jsonl or a .txt file beside each, or set "
                                   "--caption, --missing-caption empty or --missing-caption skip"));
   if (!bad.empty()) log_warning(message(bad.size(), " bad image(s) left out: ", first_five(as_lines(bad), "; ")));
@@ -177,9 +226,19 @@ std::vector<Sample> read_image_folder(const std::string& folder, const ImageFold
   found.skipped.merge(bad);
   if (samples.empty())
     throw BadFile(
-        folder, message("none of its ", images.size(), " images is left: ", first_five(as_lines(found.skipped), "; ")));
+        folder, message("none of its ", listing.names.size(), " ", things, " is left: ", first_five(as_lines(found.skipped), "; ")));
   if (report) *report = std::move(found);
   return samples;
+}
+
+}  // namespace
+
+std::vector<Sample> read_image_folder(const std::string& folder, const ImageFolderOptions& options, ImageFolderReport* report) {
+  return read_listed(folder, {.names = find_images(folder)}, options, report);
+}
+
+std::vector<Sample> read_clip_folder(const std::string& folder, const ImageFolderOptions& options, ImageFolderReport* report) {
+  return read_listed(folder, find_clips(folder), options, report);
 }
 
 }  // namespace sara

@@ -11,10 +11,11 @@
 
 namespace sara {
 
-// One training image. captions has at least one element; several are drawn from at random, one an epoch (captions.h).
+// One training image or clip. captions has at least one element; several are drawn from at random, one an epoch (captions.h).
 struct Sample {
-  std::string path;
+  std::string path;  // of a clip its folder
   std::vector<std::string> captions;
+  std::vector<std::string> frames{};  // files of a clip in their order; an image has none
 };
 
 struct ImageFolderOptions {
@@ -61,5 +62,11 @@ struct ImageFolderReport {
 // reported.
 std::vector<Sample> read_image_folder(const std::string& folder, const ImageFolderOptions& options,
                                       ImageFolderReport* report = nullptr);
+
+// The same for clips: every folder that holds images is one, its frames being these in the order of the last number in
+// their names. Captions come from metadata rows that name the folder, or from a text file beside it: clip/0001.png, ... and
+// clip.txt. A clip is bad when a frame is, or when its frames differ in size; a frame without a number is an error.
+std::vector<Sample> read_clip_folder(const std::string& folder, const ImageFolderOptions& options,
+                                     ImageFolderReport* report = nullptr);
 
 }  // namespace sara

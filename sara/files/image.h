@@ -40,4 +40,8 @@ ImageInfo read_image_header(const std::string& path);
 // Writes an 8-bit RGB PNG atomically; equal pixels give equal bytes. InvalidArgument when sizes and pixels disagree.
 void write_png(const std::string& path, const Image& image);
 
+// Writes frames of one size as an animated PNG that repeats for ever, each frame shown for 1 / frames_per_second; programs that
+// know no animation show the first. InvalidArgument for no frames or unequal sizes.
+void write_animated_png(const std::string& path, const std::vector<Image>& frames, int64_t frames_per_second);
+
 }  // namespace sara

@@ -34,7 +34,9 @@ torch::Tensor BasicTransformerBlock::forward(const torch::Tensor& x, const torch
     return attention_block(from, other, parameters, level_);
   };
   auto result = normed_attention(*norm1_, *attn1_, x, {});
-  result = normed_attention(*norm2_, *attn2_, result, context);
+  // To the tokens of all maps that share a context they are one sequence: keys and values are made once.
+  const auto shape = result.sizes().vec();
+  result = normed_attention(*norm2_, *attn2_, result.view({context.size(0), -1, shape[2]}), context).view(shape);
   auto parameters = ff_->parameters();
   parameters.norm_weight = norm3_->weight;
   parameters.norm_bias = norm3_->bias;

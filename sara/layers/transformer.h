@@ -28,7 +28,7 @@ struct TransformerOptions {
 class BasicTransformerBlock : public torch::nn::Module {
  public:
   BasicTransformerBlock(const TransformerOptions& options, const torch::TensorOptions& tensor_options);
-  // x [B, T, C], context [B, S, cross_attention_dim] -> [B, T, C]
+  // x [N, T, C], context [B, S, cross_attention_dim] -> [N, T, C]. N is a multiple of B: neighbours share a context.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& context) const;
   void set_memory_level(MemoryLevel level) { level_ = level; }
 
@@ -40,7 +40,7 @@ class BasicTransformerBlock : public torch::nn::Module {
 };
 
 // A feature map through transformer blocks: GroupNorm (eps 1e-6), proj_in, the blocks over the H·W positions,
-// proj_out, plus the input. x [B, C, H, W] -> [B, C, H, W].
+// proj_out, plus the input. x [N, C, H, W], context [B, S, cross_attention_dim] -> [N, C, H, W]; N as above.
 class Transformer2D : public torch::nn::Module {
  public:
   Transformer2D(const TransformerOptions& options, const torch::TensorOptions& tensor_options);

@@ -46,6 +46,12 @@ UNetConfig sdxl() {
   return config;
 }
 
+UNetConfig animatediff_v2() {
+  auto config = sd15();
+  config.motion = MotionConfig();
+  return config;
+}
+
 MmditConfig sd3_medium() { return mmdit(24, 192); }
 
 MmditConfig sd35_medium() {

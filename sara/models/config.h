@@ -11,6 +11,7 @@ namespace sara {
 UNetConfig sd15();             // UNet of SD 1.4 and 1.5 [859,520,964]
 UNetConfig sd20();             // UNet of SD 2.0 and 2.1 base [865,910,724]
 UNetConfig sdxl();             // UNet of SDXL [2,567,463,684]
+UNetConfig animatediff_v2();   // UNet of SD 1.5 with AnimateDiff's motion modules v2 [1,312,730,244]
 MmditConfig sd3_medium();      // transformer of SD 3.0 medium [2,028,328,000]
 MmditConfig sd35_medium();     // of SD 3.5 medium [2,243,171,520]
 MmditConfig sd35_large();      // of SD 3.5 large [8,056,627,520]

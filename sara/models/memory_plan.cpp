@@ -22,13 +22,23 @@ class Counter {
   void resnet(int64_t in, int64_t out, int64_t area) { block(in * area, out * area); }
 
   void transformer(size_t level, int64_t area) {
-    const int64_t channels = config_.block_out_channels[level], layers = config_.transformer_layers_per_block[level];
+    attention(config_.block_out_channels[level], config_.transformer_layers_per_block[level], config_.heads[level], area, size_.text_tokens);
+  }
+
+  // Its second attention too is of the frames to each other; the frames together are a copy.
+  void motion(size_t level, int64_t layers, int64_t area) {
+    if (!config_.motion) return;
+    const int64_t channels = config_.block_out_channels[level];
+    attention(channels, layers, config_.motion->heads[level], area, area);
+  }
+
+  void attention(int64_t channels, int64_t layers, int64_t heads, int64_t area, int64_t context_tokens) {
     const bool checkpointed = level_ == MemoryLevel::checkpoint;
     const int64_t inner = level_ == MemoryLevel::n0 ? 8 : 0, projections = level_ < MemoryLevel::n2 ? 1 : 0;
-    const int64_t text = 2 * channels * size_.text_tokens * projections;  // keys and values
+    const int64_t text = 2 * channels * context_tokens * projections;  // keys and values
     const int64_t tokens = channels * area * (3 + 2 + inner + 4 * projections);  // inputs of three sublayers, two attended, u, q k v q
-    const int64_t log_sums = 2 * area * config_.heads[level] * 4 / size_.element_size;
-    block(channels * area, layers * (tokens + text + log_sums) + channels * area, checkpointed ? layers * (channels * area * 12 + 2 * channels * size_.text_tokens) : 0);
+    const int64_t log_sums = 2 * area * heads * 4 / size_.element_size;
+    block(channels * area, layers * (tokens + text + log_sums) + channels * area, checkpointed ? layers * (channels * area * 12 + 2 * channels * context_tokens) : 0);
   }
 
   void convolution(int64_t channels, int64_t area) { kept_ += channels * area; }
@@ -48,7 +58,7 @@ class Counter {
   const UNetConfig& config_;
   PassSize size_;
   MemoryLevel level_;
-  int64_t kept_ = 0, largest_ = 0;  // numbers, of one picture
+  int64_t kept_ = 0, largest_ = 0;  // numbers, of one picture or clip
 };
 
 int64_t halved(int64_t side) { return (side + 1) / 2; }
@@ -60,26 +70,30 @@ int64_t kept_bytes(const UNetConfig& config, const PassSize& size, MemoryLevel l
   const auto& channels = config.block_out_channels;
   const size_t levels = channels.size();
   std::vector<std::pair<int64_t, int64_t>> skips;  // channels and area
-  std::vector<int64_t> areas;                      // of the levels
+  std::vector<int64_t> areas;                      // of the levels, all frames together
   int64_t height = size.height, width = size.width, now = channels[0];
-  counter.convolution(config.in_channels, height * width);
-  skips.emplace_back(now, height * width);
+  const auto area = [&] { return height * width * size.frames; };
+  const auto temporal_layers = [&](size_t i) { return config.motion ? config.motion->layers[i] : 0; };
+  counter.convolution(config.in_channels, area());
+  skips.emplace_back(now, area());
   for (size_t i = 0; i < levels; ++i) {
-    areas.push_back(height * width);
+    areas.push_back(area());
     for (int64_t layer = 0; layer < config.layers_per_block[i]; ++layer) {
       counter.resnet(now, channels[i], areas[i]);
       now = channels[i];
       if (config.down_block_types[i] == "CrossAttnDownBlock2D") counter.transformer(i, areas[i]);
+      counter.motion(i, temporal_layers(i), areas[i]);
       skips.emplace_back(now, areas[i]);
     }
     if (i + 1 == levels) break;
     counter.convolution(now, areas[i]);
     height = halved(height);
     width = halved(width);
-    skips.emplace_back(now, height * width);
+    skips.emplace_back(now, area());
   }
   counter.resnet(now, now, areas.back());
   counter.transformer(levels - 1, areas.back());
+  if (config.motion && config.motion->mid_block) counter.motion(levels - 1, config.motion->mid_layers, areas.back());
   counter.resnet(now, now, areas.back());
   for (size_t i = levels; i-- > 0;) {
     for (int64_t layer = 0; layer <= config.layers_per_block[i]; ++layer) {
@@ -87,6 +101,7 @@ int64_t kept_bytes(const UNetConfig& config, const PassSize& size, MemoryLevel l
       skips.pop_back();
       now = channels[i];
       if (config.up_block_types[levels - 1 - i] == "CrossAttnUpBlock2D") counter.transformer(i, areas[i]);
+      counter.motion(i, temporal_layers(i), areas[i]);
     }
     if (i > 0) counter.convolution(now, areas[i]);  // before it grows
   }

@@ -25,7 +25,8 @@ UNetBlockOptions block_options(const UNetConfig& config, size_t level, bool atte
                            .time_channels = 4 * config.block_out_channels[0],
                            .norm_groups = config.norm_num_groups,
                            .norm_eps = config.norm_eps,
-                           .transformer = {}};
+                           .transformer = {},
+                           .motion = {}};
   if (attention)
     options.transformer = TransformerOptions{.channels = channels,
                                              .heads = config.heads[level],
@@ -34,6 +35,20 @@ UNetBlockOptions block_options(const UNetConfig& config, size_t level, bool atte
                                              .norm_groups = config.norm_num_groups,
                                              .linear_projection = config.use_linear_projection,
                                              .upcast_attention = config.upcast_attention};
+  if (config.motion)
+    options.motion = TemporalTransformerOptions{.channels = channels,
+                                                .heads = config.motion->heads[level],
+                                                .layers = config.motion->layers[level],
+                                                .max_frames = config.motion->max_frames,
+                                                .norm_groups = config.norm_num_groups};
+  return options;
+}
+
+// The middle has its own number of temporal layers, or no motion module at all.
+UNetBlockOptions middle_options(const UNetConfig& config) {
+  auto options = block_options(config, config.block_out_channels.size() - 1, /*attention=*/true);
+  if (options.motion) options.motion->layers = config.motion->mid_layers;
+  if (config.motion && !config.motion->mid_block) options.motion.reset();
   return options;
 }
 
@@ -62,7 +77,7 @@ UNet2DConditionModel::UNet2DConditionModel(const UNetConfig& given, const torch:
     const auto padding = level + 1 < levels ? std::optional<int64_t>(config_.downsample_padding) : std::nullopt;
     down_blocks_.push_back(make_at<UNetDownBlock>(*this, message("down_blocks.", level), block, padding, options));
   }
-  mid_block_ = make_at<UNetMidBlock>(*this, "mid_block", block_options(config_, levels - 1, true), options);
+  mid_block_ = make_at<UNetMidBlock>(*this, "mid_block", middle_options(config_), options);
   for (size_t i = 0; i < levels; ++i) {
     const size_t level = levels - 1 - i;
     auto block = block_options(config_, level, config_.up_block_types[i] == "CrossAttnUpBlock2D");
@@ -83,8 +98,10 @@ void UNet2DConditionModel::check_inputs(const torch::Tensor& sample, const torch
     throw InvalidArgument(message("UNet2DConditionModel: ", what, " has the wrong shape (expected ", expected, ", got ",
                                   got.sizes(), "). Fix: match the model's config.json"));
   };
-  if (sample.dim() != 4 || sample.size(1) != config_.in_channels)
-    fail("sample", message("[B, ", config_.in_channels, ", H, W]"), sample);
+  if (sample.dim() != (config_.motion ? 5 : 4) || sample.size(1) != config_.in_channels)
+    fail("sample", message("[B, ", config_.in_channels, config_.motion ? ", frames" : "", ", H, W]"), sample);
+  if (config_.motion && sample.size(2) > config_.motion->max_frames)
+    throw InvalidArgument(message("the motion modules know ", config_.motion->max_frames, " frames, got ", sample.size(2), ". Fix: ask for fewer frames"));
   if (timestep.dim() != 1 || timestep.size(0) != sample.size(0))
     fail("timestep", message("[", sample.size(0), "]"), timestep);
   if (text.dim() != 3 || text.size(0) != sample.size(0) || text.size(2) != config_.cross_attention_dim)
@@ -92,9 +109,10 @@ void UNet2DConditionModel::check_inputs(const torch::Tensor& sample, const torch
 }
 
 void UNet2DConditionModel::set_memory_level(MemoryLevel level) {
-  for (const auto& module : modules()) {
+  for (const auto& module : modules(/*include_self=*/false)) {
     if (auto* resnet = dynamic_cast<ResnetBlock*>(module.get())) resnet->set_memory_level(level);
     if (auto* transformer = dynamic_cast<Transformer2D*>(module.get())) transformer->set_memory_level(level);
+    if (auto* motion = dynamic_cast<TemporalTransformer*>(module.get())) motion->set_memory_level(level);
   }
 }
 
@@ -108,6 +126,7 @@ DenoiserInputs UNet2DConditionModel::inputs() const {
     inputs.pooled_width = config_.text_time->in_channels - kTimeIds * config_.text_time->time_channels;
     inputs.time_ids = true;
   }
+  if (config_.motion) inputs.max_frames = config_.motion->max_frames;
   return inputs;
 }
 
@@ -146,9 +165,15 @@ torch::Tensor UNet2DConditionModel::forward(const torch::Tensor& sample, const t
                                             const AddedConditions& added) const {
   check_inputs(sample, timestep, encoder_hidden_states);
   check_added(added, sample.size(0));
-  const UNetConditions conditions{at::silu(time_embedding(timestep, added, sample.options())), encoder_hidden_states};
+  auto activated_time = at::silu(time_embedding(timestep, added, sample.options()));
+  if (!config_.motion) return answer(sample, {activated_time, encoder_hidden_states});
+  const int64_t batch = sample.size(0), frames = sample.size(2);
+  activated_time = activated_time.repeat_interleave(frames, 0);
+  return answer(sample.transpose(1, 2).flatten(0, 1).contiguous(), {activated_time, encoder_hidden_states, frames}).unflatten(0, {batch, frames}).transpose(1, 2);
+}
 
-  auto x = conv_in_->forward(config_.center_input_sample ? 2 * sample - 1 : sample);
+torch::Tensor UNet2DConditionModel::answer(torch::Tensor maps, const UNetConditions& conditions) const {
+  auto x = conv_in_->forward(config_.center_input_sample ? 2 * maps - 1 : maps);
   std::vector<torch::Tensor> skips{x};
   for (const auto& block : down_blocks_) x = block->forward(std::move(x), conditions, skips);
   x = mid_block_->forward(x, conditions);

@@ -15,7 +15,9 @@ namespace sara {
 
 // The denoiser of Stable Diffusion 1.x, 2.x and XL: a U-shaped network of resnets and transformers conditioned on the
 // timestep and on the text, in XL also on sizes, crop and the pooled text (AddedConditions). Parameter names equal those
-// of the published checkpoints (686 tensors in SD 1.5, 1,680 in XL). Dtype and device are those of the tensor options; the memory of the parameters is not initialised.
+// of the published checkpoints (686 tensors in SD 1.5, 1,680 in XL). With motion in its config it is AnimateDiff's
+// UNetMotionModel, a denoiser of clips: motion modules, `….motion_modules.i`, tie the frames to each other, all else sees
+// each frame by itself. Dtype and device are those of the tensor options; the memory of the parameters is not initialised.
 class UNet2DConditionModel : public Denoiser {
  public:
   // Throws InvalidArgument when the config is contradictory.
@@ -23,7 +25,7 @@ class UNet2DConditionModel : public Denoiser {
 
   // sample [B, in_channels, H, W] and encoder_hidden_states [B, T, cross_attention_dim] in the model's dtype,
   // timestep [B] of any number type -> [B, out_channels, H, W]. Any H and W. With text_time in the config, added has
-  // both members, otherwise none. Throws InvalidArgument on other shapes.
+  // both members, otherwise none. With motion the sample is [B, in_channels, frames, H, W]. Throws InvalidArgument on other shapes.
   torch::Tensor forward(const torch::Tensor& sample, const torch::Tensor& timestep,
                         const torch::Tensor& encoder_hidden_states, const AddedConditions& added = {}) const override;
 
@@ -37,6 +39,7 @@ class UNet2DConditionModel : public Denoiser {
  private:
   void check_inputs(const torch::Tensor& sample, const torch::Tensor& timestep, const torch::Tensor& text) const;
   void check_added(const AddedConditions& added, int64_t batch) const;
+  torch::Tensor answer(torch::Tensor maps, const UNetConditions& conditions) const;
   torch::Tensor time_embedding(const torch::Tensor& timestep, const AddedConditions& added, const torch::TensorOptions& like) const;
 
   UNetConfig config_;

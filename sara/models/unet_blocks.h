@@ -2,6 +2,7 @@
 #pragma once
 #include "sara/layers/resample.h"
 #include "sara/layers/resnet.h"
+#include "sara/layers/temporal_transformer.h"
 #include "sara/layers/transformer.h"
 
 #include <torch/nn/module.h>
@@ -19,13 +20,19 @@ struct UNetBlockOptions {
   int64_t time_channels = 0;
   int64_t norm_groups = 32;
   double norm_eps = 1e-5;
-  std::optional<TransformerOptions> transformer;  // one after each resnet when given
+  std::optional<TransformerOptions> transformer;     // one after each resnet when given
+  std::optional<TemporalTransformerOptions> motion;  // a motion module after each of these when given
 };
 
-// What every block is conditioned on: silu(time embedding) [B, time_channels] and the text [B, T, cross_attention_dim].
+// What every block is conditioned on: silu(time embedding) [N, time_channels] of every map and the text
+// [B, T, cross_attention_dim]. There are N = B · frames maps, those of a clip one after the other.
 struct UNetConditions {
   torch::Tensor activated_time, text;
+  int64_t frames = 1;
 };
+
+// A transformer and a motion module, each when it is there.
+torch::Tensor attended(torch::Tensor x, const UNetConditions& conditions, const Transformer2D* transformer, const TemporalTransformer* motion);
 
 // DownBlock2D, or CrossAttnDownBlock2D with a transformer. Pushes the result of every layer and of the downsampler
 // on `skips`.
@@ -39,10 +46,11 @@ class UNetDownBlock : public torch::nn::Module {
  private:
   std::vector<std::shared_ptr<ResnetBlock>> resnets_;
   std::vector<std::shared_ptr<Transformer2D>> attentions_;
+  std::vector<std::shared_ptr<TemporalTransformer>> motion_modules_;
   std::shared_ptr<Downsample> downsample_;
 };
 
-// UNetMidBlock2DCrossAttn: resnet, transformer, resnet. options.in = options.out.
+// UNetMidBlock2DCrossAttn: resnet, transformer, motion module when given, resnet. options.in = options.out.
 class UNetMidBlock : public torch::nn::Module {
  public:
   UNetMidBlock(const UNetBlockOptions& options, const torch::TensorOptions& tensor_options);
@@ -51,6 +59,7 @@ class UNetMidBlock : public torch::nn::Module {
  private:
   std::shared_ptr<ResnetBlock> before_, after_;
   std::shared_ptr<Transformer2D> attention_;
+  std::shared_ptr<TemporalTransformer> motion_module_;
 };
 
 // UpBlock2D, or CrossAttnUpBlock2D with a transformer. Every layer takes one tensor from the back of `skips` and
@@ -66,6 +75,7 @@ class UNetUpBlock : public torch::nn::Module {
  private:
   std::vector<std::shared_ptr<ResnetBlock>> resnets_;
   std::vector<std::shared_ptr<Transformer2D>> attentions_;
+  std::vector<std::shared_ptr<TemporalTransformer>> motion_modules_;
   std::shared_ptr<Upsample> upsample_;
 };
 

@@ -11,6 +11,14 @@ namespace sara {
 namespace {
 
 constexpr const char* kClass = "UNet2DConditionModel";
+constexpr const char* kMotionClass = "UNetMotionModel";
+
+// Block types of the two classes: "DownBlock2D" and "DownBlockMotion".
+std::vector<std::string> renamed(std::vector<std::string> types, const std::string& from, const std::string& to) {
+  for (auto& type : types)
+    if (type.ends_with(from)) type.replace(type.size() - from.size(), from.size(), to);
+  return types;
+}
 
 // Keys of variants outside SD 1.x, 2.x and XL, each with the values under which they change nothing.
 void refuse_variants(const ConfigReader& read) {
@@ -32,7 +40,7 @@ void refuse_variants(const ConfigReader& read) {
   read.only("mid_block_scale_factor", {1});
   read.only("resnet_out_scale_factor", {1});
   read.only("dropout", {0});
-  read.only("_class_name", {kClass});
+  read.only("_class_name", {kClass, kMotionClass});
 }
 
 std::optional<TextTimeConfig> read_text_time(const ConfigReader& read) {
@@ -90,6 +98,11 @@ UNetConfig UNetConfig::from_json(const Json& json) {
   c.conv_in_kernel = read.integer("conv_in_kernel", c.conv_in_kernel);
   c.conv_out_kernel = read.integer("conv_out_kernel", c.conv_out_kernel);
   c.text_time = read_text_time(read);
+  if (read.text("_class_name", kClass) == kMotionClass) {
+    c.motion = MotionConfig::from_unet(read, blocks);
+    c.down_block_types = renamed(c.down_block_types, "Motion", "2D");
+    c.up_block_types = renamed(c.up_block_types, "Motion", "2D");
+  }
   c.check();
   return c;
 }
@@ -97,7 +110,7 @@ UNetConfig UNetConfig::from_json(const Json& json) {
 Json UNetConfig::to_json() const {
   Json json = source;
   const bool heads_by_name = json.contains("num_attention_heads") && !json["num_attention_heads"].is_null();
-  json["_class_name"] = kClass;
+  json["_class_name"] = motion ? kMotionClass : kClass;
   json["sample_size"] = sample_size ? Json(*sample_size) : Json();
   json["in_channels"] = in_channels;
   json["out_channels"] = out_channels;
@@ -125,6 +138,13 @@ Json UNetConfig::to_json() const {
     json["addition_time_embed_dim"] = text_time->time_channels;
     json["projection_class_embeddings_input_dim"] = text_time->in_channels;
   }
+  if (motion) {
+    motion->put_into(json);
+    json["down_block_types"] = renamed(down_block_types, "2D", "Motion");
+    json["up_block_types"] = renamed(up_block_types, "2D", "Motion");
+    json["num_attention_heads"] = per_block_json(heads);  // the one name that this class knows
+    json.erase("attention_head_dim");
+  }
   return json;
 }
 
@@ -135,6 +155,10 @@ void UNetConfig::check() const {
   need_size("layers_per_block", layers_per_block.size(), blocks);
   need_size("transformer_layers_per_block", transformer_layers_per_block.size(), blocks);
   need_size("attention_head_dim", heads.size(), blocks);
+  if (motion) {
+    need_size("motion_num_attention_heads", motion->heads.size(), blocks);
+    need_size("temporal_transformer_layers_per_block", motion->layers.size(), blocks);
+  }
   need_types("down_block_types", down_block_types, "DownBlock2D", "CrossAttnDownBlock2D");
   need_types("up_block_types", up_block_types, "UpBlock2D", "CrossAttnUpBlock2D");
   if (conv_in_kernel % 2 == 0 || conv_out_kernel % 2 == 0)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "sara/files/json.h"
+#include "sara/models/motion_config.h"
 
 #include <cstdint>
 #include <optional>
@@ -16,7 +17,8 @@ struct TextTimeConfig {
   int64_t in_channels = 2816;   // key projection_class_embeddings_input_dim: pooled text + time ids * time_channels
 };
 
-// The config.json of a UNet2DConditionModel in its SD 1.x, 2.x and XL forms. The defaults are those of the published class.
+// The config.json of a UNet2DConditionModel in its SD 1.x, 2.x and XL forms, or, with motion, of a UNetMotionModel, whose
+// block types go by their names without "Motion" here. The defaults are those of the published class.
 // Lists go from the outermost resolution inwards, one entry a block; the up blocks mirror them.
 struct UNetConfig {
   std::optional<int64_t> sample_size;  // side of the latents a pipeline makes by default; the model takes any size
@@ -40,6 +42,7 @@ struct UNetConfig {
   bool upcast_attention = false;
   int64_t conv_in_kernel = 3, conv_out_kernel = 3;
   std::optional<TextTimeConfig> text_time;  // key addition_embed_type: text_time or null
+  std::optional<MotionConfig> motion;       // AnimateDiff
 
   Json source = Json::object();  // what from_json read; keys unknown here survive in to_json
 

@@ -23,13 +23,14 @@ struct Projections {
 };
 
 struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
-  enum Saved { kX, kContext, kNormWeight, kNormBias, kQ, kK, kV, kOutWeight, kOutBias, kMean, kRstd, kAttended, kLogSum, kQueries, kKeys, kValues };
+  enum Saved { kX, kContext, kNormWeight, kNormBias, kQ, kK, kV, kOutWeight, kOutBias, kMean, kRstd, kAttended, kLogSum, kQueries, kKeys, kValues, kPositions };
 
-  static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const OptionalTensor& given_context, const torch::Tensor& norm_weight,
+  static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const OptionalTensor& given_context, const OptionalTensor& positions, const torch::Tensor& norm_weight,
                                const torch::Tensor& norm_bias, const torch::Tensor& to_q, const torch::Tensor& to_k, const torch::Tensor& to_v,
                                const torch::Tensor& out_weight, const torch::Tensor& out_bias, int64_t heads, double eps, bool upcast, bool keep_projections) {
     const torch::Tensor other = or_undefined(given_context);
     const auto [normed, statistics] = layer_norm(x, norm_weight, norm_bias, eps);
+    if (positions) normed.add_(*positions);
     const torch::Tensor& source = other.defined() ? other : normed;
     const Projections p{product_with_transposed(normed, to_q), product_with_transposed(source, to_k), product_with_transposed(source, to_v)};
     const auto wide = [&](const torch::Tensor& t) { return upcast ? t.to(torch::kFloat) : t; };
@@ -37,7 +38,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const torch::Tensor result = product_with_transposed(attended.to(x.scalar_type()), out_weight, out_bias).add_(x);
     const auto kept = [&](const torch::Tensor& t) { return keep_projections ? t : torch::Tensor(); };
     context->save_for_backward({x, other, norm_weight, norm_bias, to_q, to_k, to_v, out_weight, out_bias, statistics.mean, statistics.rstd, attended, log_sum,
-                                kept(p.q), kept(p.k), kept(p.v)});
+                                kept(p.q), kept(p.k), kept(p.v), or_undefined(positions)});
     context->saved_data["heads"] = heads;
     context->saved_data["upcast"] = upcast;
     context->saved_data["context"] = other.defined() && other.requires_grad();
@@ -60,6 +61,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const torch::Tensor of_attended = product_with(gradient, saved[kOutWeight]);
 
     const torch::Tensor normed = layer_norm_apply(x, statistics, saved[kNormWeight], saved[kNormBias]);
+    if (saved[kPositions].defined()) normed.add_(saved[kPositions]);
     const torch::Tensor& source = other.defined() ? other : normed;
     Projections p{saved[kQueries], saved[kKeys], saved[kValues]};
     if (!p.q.defined()) p = {product_with_transposed(normed, saved[kQ]), product_with_transposed(source, saved[kK]), product_with_transposed(source, saved[kV])};
@@ -83,7 +85,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       of_context = of_context.view(other.sizes());
     }
     const NormGradients of = layer_norm_backward(of_normed.view(x.sizes()), x, statistics, saved[kNormWeight], gradient);
-    return {of.input, of_context, small_gradient(saved[kNormWeight], of.weight), small_gradient(saved[kNormBias], of.bias), of_q_weight, of_k_weight, of_v_weight,
+    return {of.input, of_context, {}, small_gradient(saved[kNormWeight], of.weight), small_gradient(saved[kNormBias], of.bias), of_q_weight, of_k_weight, of_v_weight,
             of_out_weight, of_out_bias, {}, {}, {}, {}};
   }
 };
@@ -94,7 +96,8 @@ torch::Tensor by_tokens(const torch::Tensor& x) { return x.transpose(1, 2).flatt
 
 // On other devices, from torch's own parts.
 torch::Tensor composed(const torch::Tensor& x, const torch::Tensor& context, const AttentionParameters& p) {
-  const torch::Tensor normed = at::layer_norm(x, {x.size(-1)}, p.norm_weight, p.norm_bias, p.eps);
+  torch::Tensor normed = at::layer_norm(x, {x.size(-1)}, p.norm_weight, p.norm_bias, p.eps);
+  if (p.positions.defined()) normed = normed + p.positions;
   const torch::Tensor& source = context.defined() ? context : normed;
   const auto wide = [&](const torch::Tensor& t) { return by_heads(p.upcast ? t.to(torch::kFloat) : t, p.heads); };
   const auto projected = [&](const torch::Tensor& from, const torch::Tensor& weight) { return wide(sara::linear(from, weight, torch::Tensor())); };
@@ -106,7 +109,7 @@ torch::Tensor composed(const torch::Tensor& x, const torch::Tensor& context, con
 
 torch::Tensor attention_block(const torch::Tensor& x, const torch::Tensor& context, const AttentionParameters& p, MemoryLevel level) {
   if (!x.is_cpu()) return composed(x, context, p);
-  return AttentionFunction::apply(x, optional(context), p.norm_weight, p.norm_bias, p.to_q, p.to_k, p.to_v, p.to_out_weight, p.to_out_bias, p.heads, p.eps, p.upcast,
+  return AttentionFunction::apply(x, optional(context), optional(p.positions), p.norm_weight, p.norm_bias, p.to_q, p.to_k, p.to_v, p.to_out_weight, p.to_out_bias, p.heads, p.eps, p.upcast,
                                   level < MemoryLevel::n2);
 }
 

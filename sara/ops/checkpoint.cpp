@@ -32,7 +32,7 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
     {
       const at::AutoGradMode enabled(true);
       const torch::Tensor again = block(inputs);
-      torch::autograd::backward({again}, {gradients[0]});
+      if (again.requires_grad()) torch::autograd::backward({again}, {gradients[0]});  // not where inputs and parameters are frozen
     }
     variable_list out{{}, {}, {}};
     for (const torch::Tensor& input : inputs) out.push_back(input.grad());

@@ -61,7 +61,7 @@ struct AdamWOptions {
     v("rank_reduction", rank_reduction_, "Rank loss over several matrices", one_of({"mean", "sum"}));
     v("progressive_iter", progressive_iter_, "Step after which only weights still below the threshold go on; 0: never (default: half of the steps, where there is a threshold)", at_least(0));
     v("max_grad_norm", max_grad_norm_, "Clip the gradient of the trained weights to this norm; 0: never", at_least(0));
-    v("include", include_, "Train only tensors whose name matches one of these regular expressions");
+    v("include", include_, "Train only tensors whose name matches one of these regular expressions (default: all; sara train on an AnimateDiff model: its motion_modules.)");
     v("exclude", exclude_, "Leave out tensors whose name matches one of these regular expressions");
     v("seed", seed_, "Seed of every random draw of a run: order, noise, captions, flips, samples and the matrices of the rank loss", at_least(0));
     v("force", force_, "Accept a selection of nothing or of more than half of the weights");

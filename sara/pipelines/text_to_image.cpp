@@ -12,6 +12,8 @@
 namespace sara {
 namespace {
 
+constexpr int64_t kClipFrames = 16;  // what the published motion modules are trained with
+
 int64_t latent_side(const char* name, std::optional<int64_t> pixels, const TextToImageParts& parts) {
   const auto inputs = parts.denoiser->inputs();
   const int64_t factor = parts.vae->config().factor(), unit = factor * inputs.patch;
@@ -26,7 +28,9 @@ int64_t latent_side(const char* name, std::optional<int64_t> pixels, const TextT
 }
 
 std::vector<int64_t> latent_shape(const TextToImageParts& parts, const GenerateOptions& options) {
-  return {1, parts.denoiser->inputs().latent_channels, latent_side("height", options.height, parts), latent_side("width", options.width, parts)};
+  std::vector<int64_t> shape = {1, parts.denoiser->inputs().latent_channels, latent_side("height", options.height, parts), latent_side("width", options.width, parts)};
+  if (const auto frames = clip_frames(*parts.denoiser, options.num_frames)) shape.insert(shape.begin() + 2, *frames);
+  return shape;
 }
 
 std::unique_ptr<Sampler> chosen_sampler(const TextToImageParts& parts, const GenerateOptions& options) {
@@ -58,10 +62,10 @@ TextConditions rows_of(const TextConditions& conditions, const torch::Tensor& ro
   return {chosen(conditions.text), chosen(conditions.pooled)};
 }
 
-// The whole picture, uncropped, at its own size.
+// The whole picture, uncropped, at its own size; latents end in its height and width.
 torch::Tensor drawn_time_ids(const TextToImageParts& parts, at::IntArrayRef latents, c10::Device device) {
   if (!parts.denoiser->inputs().time_ids) return {};
-  const auto height = latents[2] * parts.vae->config().factor(), width = latents[3] * parts.vae->config().factor();
+  const auto height = latents[latents.size() - 2] * parts.vae->config().factor(), width = latents.back() * parts.vae->config().factor();
   return torch::tensor({height, width, int64_t{0}, int64_t{0}, height, width}, torch::kFloat32).unsqueeze(0).to(device);
 }
 
@@ -140,23 +144,35 @@ Image decoded_picture(const AutoencoderKL& vae, const torch::Tensor& latents) {
   return {bytes.size(1), bytes.size(0), {data, data + bytes.numel()}};
 }
 
+std::optional<int64_t> clip_frames(const Denoiser& denoiser, const std::optional<int64_t>& num_frames) {
+  const auto most = denoiser.inputs().max_frames;
+  if (!most) {
+    if (num_frames) throw InvalidArgument("num_frames: only models with motion modules (AnimateDiff) make clips. Fix: leave it out, or add --motion-adapter");
+    return std::nullopt;
+  }
+  const int64_t frames = num_frames.value_or(std::min(kClipFrames, *most));
+  if (frames > *most) throw InvalidArgument(message("num_frames: more than the motion modules know (expected at most ", *most, ", got ", frames, "). Fix: lower it"));
+  return frames;
+}
+
 void check_drawing(const TextToImageParts& parts, const GenerateOptions& options) {
   latent_shape(parts, options);
   chosen_sampler(parts, options);
 }
 
-void draw_pictures(const TextToImageParts& parts, const TextConditions& with_prompt, const TextConditions& without_prompt,
-                   const GenerateOptions& options, const PictureSink& sink, const DrawProgress& progress) {
+void draw_latents(const TextToImageParts& parts, const TextConditions& with_prompt, const TextConditions& without_prompt,
+                  const GenerateOptions& options, const LatentSink& sink, const DrawProgress& progress) {
   const torch::NoGradGuard no_grad;
   const double guidance = parts.guidance(options);
   const bool both = guidance > 1;
   if (both && !without_prompt.text.defined()) throw InvalidArgument("guidance: above 1 it needs an embedded negative prompt");
   const auto like = parts.denoiser->parameters().front().options();
   const auto shape = latent_shape(parts, options);
+  const int64_t batch_size = options.batch_size.value_or(parts.denoiser->inputs().max_frames ? 1 : 8);
   const int64_t total = with_prompt.text.size(0) * options.num_images;
   int64_t done = 0, calls = 0;
-  for (int64_t first = 0; first < total; first += options.batch_size) {
-    const int64_t count = std::min(options.batch_size, total - first);
+  for (int64_t first = 0; first < total; first += batch_size) {
+    const int64_t count = std::min(batch_size, total - first);
     std::vector<Drawing> drawings;
     std::vector<int64_t> rows;
     for (int64_t index = first; index < first + count; ++index) {
@@ -164,14 +180,22 @@ void draw_pictures(const TextToImageParts& parts, const TextConditions& with_pro
       rows.push_back(index / options.num_images);
     }
     // A sampler may visit fewer or more timesteps than it was asked for.
-    calls = (total + options.batch_size - 1) / options.batch_size * static_cast<int64_t>(drawings.front().sampler->timesteps().size());
+    calls = (total + batch_size - 1) / batch_size * static_cast<int64_t>(drawings.front().sampler->timesteps().size());
     const auto with = rows_of(with_prompt, torch::tensor(rows, torch::kInt64), like);
     const auto without = both ? rows_of(without_prompt, torch::zeros({count}, torch::kInt64), like) : TextConditions();
     denoise_(drawings, parts, with, without, guidance, [&] {
       if (progress) progress(++done, calls);
     });
-    for (auto& drawing : drawings) sink(drawing.index, decoded_picture(*parts.vae, drawing.latents));
+    for (auto& drawing : drawings) sink(drawing.index, drawing.latents);
   }
+}
+
+void draw_pictures(const TextToImageParts& parts, const TextConditions& with_prompt, const TextConditions& without_prompt,
+                   const GenerateOptions& options, const PictureSink& sink, const DrawProgress& progress) {
+  if (parts.denoiser->inputs().max_frames) throw InvalidArgument("this model makes clips, not pictures");
+  draw_latents(
+      parts, with_prompt, without_prompt, options,
+      [&](int64_t index, const torch::Tensor& latents) { sink(index, decoded_picture(*parts.vae, latents)); }, progress);
 }
 
 std::vector<Image> generate_images(const TextToImageParts& parts, const std::vector<std::string>& prompts, const GenerateOptions& options,

@@ -20,7 +20,7 @@ namespace sara {
 // How pictures are drawn from prompts.
 //
 // Noise: image i of every prompt has its own CPU generator with seed `seed + i`; initial latents are its first draws, in
-// fp32, [1, C, h, w]. So every prompt sees the same noise, an image does not depend on the batch it is in, and one prompt gives the
+// fp32, [1, C, h, w] or, for a clip, [1, C, frames, h, w]. So every prompt sees the same noise, an image does not depend on the batch it is in, and one prompt gives the
 // picture that diffusers gives for generator = torch.Generator().manual_seed(seed + i), on the CPU and on a GPU.
 struct GenerateOptions {
   std::optional<std::string> sampler;
@@ -31,7 +31,8 @@ struct GenerateOptions {
   double eta = 0.0;
   std::optional<int64_t> width, height;
   std::optional<std::string> negative_prompt;
-  int64_t batch_size = 8;
+  std::optional<int64_t> num_frames;
+  std::optional<int64_t> batch_size;
   std::optional<int64_t> max_sequence_length;
 
   template <class V>
@@ -45,7 +46,8 @@ struct GenerateOptions {
     v("width", width, "Width in pixels (default: what the model was trained on)", between(8, 8192));
     v("height", height, "Height in pixels (default: what the model was trained on)", between(8, 8192));
     v("negative_prompt", negative_prompt, "What the picture should not show (default: the empty text; nothing at all for SDXL)");
-    v("batch_size", batch_size, "Pictures drawn at the same time", at_least(1));
+    v("num_frames", num_frames, "Frames of a clip, for AnimateDiff models (default: 16)", between(1, 1024));
+    v("batch_size", batch_size, "Pictures or clips drawn at the same time (default: 8; clips: 1)", at_least(1));
     v("max_sequence_length", max_sequence_length, "Tokens of a prompt that SD 3's T5 reads (default: 256)", between(1, 512));
   }
 };
@@ -81,13 +83,23 @@ TextConditions negative_conditions(const TextConditioner& text, const std::optio
 // Unscaled latents [1, C, h, w] to a picture: decode, from [-1, 1] to 0..255, rounded half to even, clamped.
 Image decoded_picture(const AutoencoderKL& vae, const torch::Tensor& latents);
 
-// Throws InvalidArgument when the sizes or the sampler do not suit the model: what draw_pictures would throw, before any work.
+// Throws InvalidArgument when the sizes, the frames or the sampler do not suit the model: what draw_pictures would throw, before any work.
 void check_drawing(const TextToImageParts& parts, const GenerateOptions& options);
 
+// Latents `index` are ready, [1, C, h, w] or [1, C, frames, h, w].
+using LatentSink = std::function<void(int64_t index, const torch::Tensor& latents)>;
 // Picture `index` is ready. Prompt p, image i has index p * num_images + i; they come in this order.
 using PictureSink = std::function<void(int64_t index, Image picture)>;
 // done of total denoiser calls.
 using DrawProgress = std::function<void(int64_t done, int64_t total)>;
+
+// How many frames a clip gets; nothing for models of pictures. Throws InvalidArgument when these are asked for frames, and for
+// more frames than the motion modules know.
+std::optional<int64_t> clip_frames(const Denoiser& denoiser, const std::optional<int64_t>& num_frames);
+
+// draw_pictures up to the decoder, for pictures and clips.
+void draw_latents(const TextToImageParts& parts, const TextConditions& with_prompt, const TextConditions& without_prompt,
+                  const GenerateOptions& options, const LatentSink& sink, const DrawProgress& progress = {});
 
 // Draws num_images pictures for each of the N prompts in with_prompt; without_prompt is of one negative prompt and may be
 // undefined when guidance <= 1.

@@ -13,7 +13,7 @@
 #include "sara/base/log.h"
 #include "sara/files/atomic_file.h"
 #include "sara/optim/lr_curve.h"
-#include "sara/pipelines/text_to_image.h"
+#include "sara/pipelines/text_to_video.h"
 #include "sara/samplers/scheduler_config.h"
 #include "sara/train/objective.h"
 #include "sara/train/process_memory.h"
@@ -31,6 +31,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr int64_t kSpareBytes = 256 << 20;  // log, samples and report of any run fit well
+constexpr int64_t kFramesPerSecond = 8;     // of samples
 constexpr int64_t kT5Length = 77;            // tokens of a training caption
 constexpr int64_t kWeightBytes = 8;         // at most, in the result: an fp32 value, and for an adapter its index
 constexpr int64_t kCheckpointBytes = 12;    // a trained weight's value and moments; two are there while an older one is replaced
@@ -70,7 +71,8 @@ TrainingData encode(const FineTuneRequest& request, const ModelFolder& model, co
   const auto vae = model.load_vae(torch::kFloat, device);
   data.scaling_factor = vae->config().scaling_factor;
   data.shift_factor = vae->config().shift_factor.value_or(0.0);
-  data.latents = cache_latents(samples, transforms, {.folder = folder, .encoder_hash = model.component_hash("vae")},
+  if (!samples.front().frames.empty()) data.clips.emplace(samples, request.clips);
+  data.latents = cache_latents(data.clips ? frames_of(samples) : samples, transforms, {.folder = folder, .encoder_hash = model.component_hash("vae")},
                                [&](const torch::Tensor& pixels) {
                                  const auto posterior = vae->encode(pixels.to(device));
                                  return LatentDistribution{posterior.mean, (0.5 * posterior.logvar).exp()};
@@ -94,6 +96,12 @@ void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std:
   options.steps = request.run.sample_steps;
   options.guidance = request.run.sample_guidance;
   options.seed = request.method.seed();
+  if (parts.denoiser->inputs().max_frames) {
+    options.num_frames = request.clips.num_frames;
+    const auto clips = generate_clips(parts, request.run.sample_prompt, options);
+    for (size_t i = 0; i < clips.size(); ++i) write_animated_png((folder / (std::to_string(i) + ".png")).string(), clips[i], kFramesPerSecond);
+    return;
+  }
   const auto images = generate_images(parts, request.run.sample_prompt, options);
   for (size_t i = 0; i < images.size(); ++i) write_png((folder / (std::to_string(i) + ".png")).string(), images[i]);
 }
@@ -134,6 +142,13 @@ Json non_finite_report(const TrainingStep& step, const std::vector<Sample>& samp
           {"timesteps", step.timesteps}, {"largest_weight", largest}};
 }
 
+// Of an AnimateDiff model the motion modules alone are trained unless somebody says otherwise.
+MethodOptions method_options(const FineTuneRequest& request, bool clips) {
+  auto options = request.method;
+  if (clips && options.include().empty()) options.include({"motion_modules\\."});
+  return options;
+}
+
 double chosen_lr(const Method& method, const MethodOptions& options) { return options.lr() ? *options.lr() : method.default_lr(); }
 
 }  // namespace
@@ -150,7 +165,10 @@ Json fine_tune(const FineTuneRequest& request) {
   ModelFolder model(request.model, request.reading);
   if (request.allow_nonfinite) model.allow_nonfinite();
   ImageFolderReport image_report;
-  const auto samples = read_image_folder(request.run.data, request.images, &image_report);
+  const bool clips = model.family() == "animatediff";
+  if (!clips && (request.clips.num_frames || request.clips.frame_stride))
+    throw InvalidArgument("num_frames, frame_stride: no effect on models of pictures. Fix: leave them out, or add --motion-adapter");
+  const auto samples = (clips ? read_clip_folder : read_image_folder)(request.run.data, request.images, &image_report);
   const RunFolder folder(request.run.output, request.checkpoint.resume ? EarlierRun::resume : request.run.overwrite ? EarlierRun::replace : EarlierRun::refuse, kSpareBytes);
   RunCheckpoints checkpoints(folder.path(), request.checkpoint, request.config, device, request.train.steps);
   const auto objective = make_objective(SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json"),
@@ -159,19 +177,21 @@ Json fine_tune(const FineTuneRequest& request) {
   // Before the pictures are encoded: a threshold or a rate that is refused should not cost that wait.
   const auto denoiser = model.load_denoiser(dtype_from_precision(request.train.precision), device);
   checkpoints.base_is(weights_hash(denoiser_tensors(model, *denoiser)));
+  if (clips) clip_frames(*denoiser, ClipFrames(samples, request.clips).frames());  // throws for more than the motion modules know
   const int64_t unit = denoiser->inputs().patch * model.read_config<VaeConfig>("vae").factor();
   if (request.transforms.resolution % unit != 0)
     throw InvalidArgument(message("resolution: not a multiple of ", unit, " (got ", request.transforms.resolution, ")"));
-  const auto method = make_method(request.run.method, denoiser_tensors(model, *denoiser), request.method, request.train.steps);
+  const auto method = make_method(request.run.method, denoiser_tensors(model, *denoiser), method_options(request, clips), request.train.steps);
   const double lr = chosen_lr(*method, request.method);
   folder.require_free(kSpareBytes + (kWeightBytes + (request.checkpoint.checkpoint_every ? 2 * kCheckpointBytes : 0)) * method->trained());
   const auto data = encode(request, model, samples, request.transforms, device);
   checkpoints.data_is(data_hash(data));
   const int64_t factor = model.read_config<VaeConfig>("vae").factor(), side = request.transforms.resolution / factor;
-  const PassSize size{request.train.batch_size, side, side, data.text.hidden.size(1), static_cast<int64_t>(denoiser->parameters().front().element_size())};
+  const PassSize size{request.train.batch_size, side, side, data.text.hidden.size(1), static_cast<int64_t>(denoiser->parameters().front().element_size()),
+                      data.clips ? data.clips->frames() : 1};
   const MemoryLevel level = choose_memory_level(*denoiser, size, request.memory, kStateBytes * method->trained());
   log_info(message("memory: ", memory_level_name(level), ", about ", denoiser->kept_bytes(size, level) / 1'000'000, " MB between forward and backward"));
-  log_info(message(request.run.method, ": ", method->trained(), " weights are trained on ", samples.size(), " images at ", request.transforms.resolution,
+  log_info(message(request.run.method, ": ", method->trained(), " weights are trained on ", samples.size(), clips ? " clips at " : " images at ", request.transforms.resolution,
                    " px, learning rate ", lr));
 
   std::optional<RunState> restored;
@@ -239,7 +259,7 @@ Json fine_tune(const FineTuneRequest& request) {
   method->use_averages_();
   auto summary = method->summary();
   summary["steps"] = last_step;
-  summary["images"] = samples.size();
+  summary[clips ? "clips" : "images"] = samples.size();
   summary["resolution"] = request.transforms.resolution;
   summary["batch_size"] = request.train.batch_size;
   summary["memory"] = memory_level_name(level);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sara/data/clip_frames.h"
 #include "sara/data/image_folder.h"
 #include "sara/data/transforms.h"
 #include "sara/files/json.h"
@@ -34,7 +35,7 @@ struct RunOptions {
 
   template <class V>
   void visit(V&& v) {
-    v("data", data, "Folder of images with captions");
+    v("data", data, "Folder of images with captions; for AnimateDiff models of clips, folders of numbered frames");
     v("output", output, "Folder for the results");
     v("overwrite", overwrite, "Replace what an earlier run left in the output folder");
     v("cache", cache, "Folder that keeps latents and text embeddings between runs (default: none is kept)");
@@ -59,6 +60,7 @@ struct FineTuneRequest {
   CheckpointOptions checkpoint;
   MethodOptions method;
   ImageFolderOptions images;
+  ClipOptions clips;
   TransformOptions transforms;
   Json config;              // the resolved configuration, kept in the adapter's metadata
   std::string config_toml;  // the same as TOML, written into the run folder

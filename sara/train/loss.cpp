@@ -12,7 +12,10 @@ NoiseDraws draw_noise(at::IntArrayRef shape, int64_t first_timestep, int64_t end
   draws.noise = torch::randn(shape, generator, torch::kFloat);
   draws.posterior_noise = torch::randn(shape, generator, torch::kFloat);
   draws.dropped = torch::rand({shape[0]}, generator, torch::kFloat) < caption_dropout;
-  const auto offset = torch::randn({shape[0], shape[1], 1, 1}, generator, torch::kFloat);
+  std::vector<int64_t> a_channel(shape.size(), 1);  // of a clip too: all its frames have one
+  a_channel[0] = shape[0];
+  a_channel[1] = shape[1];
+  const auto offset = torch::randn(a_channel, generator, torch::kFloat);
   if (noise_offset > 0) draws.noise.add_(offset, noise_offset);
   return draws;
 }

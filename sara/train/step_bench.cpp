@@ -9,6 +9,7 @@
 #include <chrono>
 
 #include "sara/base/error.h"
+#include "sara/pipelines/text_to_image.h"
 #include "sara/train/live_bytes.h"
 #include "sara/train/loss.h"
 #include "sara/train/process_memory.h"
@@ -51,14 +52,17 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
   const auto inputs = denoiser->inputs();
   const auto like = tensors.front().second.options().requires_grad(false);
   const int64_t side = options.resolution / pixels_a_latent;
-  const PassSize size{options.batch_size, side, side, kTextTokens, static_cast<int64_t>(like.dtype().itemsize())};
+  const auto frames = clip_frames(*denoiser, options.num_frames);
+  const PassSize size{options.batch_size, side, side, kTextTokens, static_cast<int64_t>(like.dtype().itemsize()), frames.value_or(1)};
+  std::vector<int64_t> shape{options.batch_size, inputs.latent_channels, side, side};
+  if (frames) shape.insert(shape.begin() + 2, *frames);
   const MemoryLevel level = choose_memory_level(*denoiser, size, memory, kStateBytes * method->trained());
   torch::manual_seed(method_options.seed());
   std::vector<double> forward, backward, optimizer, rank, step_seconds;
   int64_t saved = 0;
   for (int64_t step = 1; step <= options.warmup + options.steps; ++step) {
-    const auto sample = torch::randn({options.batch_size, inputs.latent_channels, side, side}).to(like);
-    const auto target = torch::randn({options.batch_size, inputs.latent_channels, side, side}).to(like);
+    const auto sample = torch::randn(shape).to(like);
+    const auto target = torch::randn(shape).to(like);
     const auto context = torch::randn({options.batch_size, kTextTokens, inputs.text_width}).to(like);
     const auto timesteps = torch::randint(0, 1000, {options.batch_size});
     AddedConditions added;

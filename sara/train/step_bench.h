@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "sara/files/json.h"
@@ -19,6 +20,7 @@ struct StepBenchOptions {
   std::string method = "sara";
   int64_t steps = 6;
   int64_t warmup = 2;
+  std::optional<int64_t> num_frames;
 
   template <class V>
   void visit(V&& v) {
@@ -28,6 +30,7 @@ struct StepBenchOptions {
     v("method", method, "Training method", one_of({"sara", "full"}));
     v("steps", steps, "Timed steps; medians are printed", at_least(1));
     v("warmup", warmup, "Steps before the timed ones", at_least(0));
+    v("num_frames", num_frames, "Frames of a clip, for AnimateDiff models (default: 16)", between(1, 1024));
   }
 };
 

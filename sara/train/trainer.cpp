@@ -17,7 +17,7 @@ Trainer::Trainer(Denoiser& denoiser, Method& method, const Objective& objective,
                  uint64_t seed, double lr)
     : denoiser_(denoiser), method_(method), objective_(objective), data_(data), options_(options), seed_(seed), lr_(lr),
       timesteps_(trained_timesteps(options, objective.num_train_timesteps())),
-      order_(data.latents.samples, options.batch_size, seed) {
+      order_(data.samples(), options.batch_size, seed) {
   if (options.precision == "fp16") state_.loss_scale.emplace();
 }
 
@@ -25,13 +25,18 @@ torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
   const int64_t batch = (step.step - 1) * options_.gradient_accumulation_steps + part;
   std::vector<int64_t> latent_rows, text_rows;
   for (const auto& draw : order_.draws(batch)) {
-    latent_rows.push_back(data_.latents.row(draw.sample, is_flipped(data_.transforms, seed_, draw.epoch, draw.sample)));
+    const bool flipped = is_flipped(data_.transforms, seed_, draw.epoch, draw.sample);
+    for (const int64_t picture : data_.clips ? data_.clips->drawn(draw.sample, seed_, draw.epoch) : std::vector<int64_t>{draw.sample})
+      latent_rows.push_back(data_.latents.row(picture, flipped));
     text_rows.push_back(data_.text.row(draw.sample, seed_, draw.epoch));
     step.samples.push_back(draw.sample);
   }
   const auto rows = torch::tensor(latent_rows, torch::kLong);
-  const auto mean = data_.latents.mean.index_select(0, rows).to(torch::kFloat);
-  const auto std = data_.latents.std.index_select(0, rows).to(torch::kFloat);
+  const auto taken = [&](const torch::Tensor& all) {  // [B, C, h, w], or of clips [B, C, frames, h, w]
+    const auto pictures = all.index_select(0, rows).to(torch::kFloat);
+    return data_.clips ? pictures.unflatten(0, {-1, data_.clips->frames()}).transpose(1, 2).contiguous() : pictures;
+  };
+  const auto mean = taken(data_.latents.mean), std = taken(data_.latents.std);
   const auto draws = draw_noise(mean.sizes(), timesteps_.first, timesteps_.second, options_.noise_offset, options_.caption_dropout,
                                 stream_key(seed_, "noise", step.step, part));
   for (size_t i = 0; i < text_rows.size(); ++i) {

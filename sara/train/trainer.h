@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "sara/data/batches.h"
+#include "sara/data/clip_frames.h"
 #include "sara/data/latent_cache.h"
 #include "sara/data/text_cache.h"
 #include "sara/data/transforms.h"
@@ -22,6 +23,9 @@ struct TrainingData {
   TextCache text;
   TransformOptions transforms;  // which epochs see a picture mirrored
   double scaling_factor = 1, shift_factor = 0;
+  std::optional<ClipFrames> clips = {};  // when the latents are the frames of these
+
+  int64_t samples() const { return clips ? clips->clips() : latents.samples; }
 };
 
 // One optimizer step as the log and the progress line see it.

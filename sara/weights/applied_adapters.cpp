@@ -42,7 +42,9 @@ void AppliedAdapters::check(const Adapter& adapter, bool force) const {
   }
   if (force) return;
 
-  if (family != adapter.metadata.end() && family->second != family_)
+  // The UNet below AnimateDiff's motion modules is one of Stable Diffusion 1.x: whether it is the same one, the hashes tell.
+  const bool below = family_ == "animatediff" && family != adapter.metadata.end() && family->second == "sd1";
+  if (family != adapter.metadata.end() && family->second != family_ && !below)
     throw BadFile(adapter.source, message("made for another model family (expected ", family_, ", got ", escaped(family->second), "). Fix: use its own base, or force it"));
   const auto hashes = base_hashes_of(adapter);
   for (const auto& [key, tensor] : adapter.tensors) {

@@ -164,6 +164,8 @@ std::vector<TensorSource> rewritten_tensors(const PipelineFiles& model, const Ch
 ConvertReport write_single_file(const PipelineFiles& model, const ChangedTensors& changed, const std::string& output, const ConvertOptions& options) {
   if (!model.single) require_complete(model);  // from file to file everything is carried through
   const auto& layout = single_file_layout(model.family);
+  if (!layout.pipeline && model.files.count("model_index.json"))
+    throw InvalidArgument(message("output: a whole model of family ", model.family, " has no single-file form. Fix: choose a folder, or convert its ", layout.parts.front().component, " by itself"));
   ConvertReport report;
   std::vector<TensorSource> sources;
   std::map<std::string, std::string> metadata;

@@ -65,8 +65,8 @@ std::vector<std::vector<FolderTensor>> shards_of(std::vector<FolderTensor> tenso
 
 void write_component(const PipelineFiles& model, const PipelineFiles::Component& component, const fs::path& folder, const ChangedTensors& changed,
                      const ConvertOptions& options, ConvertReport& report) {
-  const auto* part = single_file_layout(model.family).part(component.name);
-  const std::string stem = part && std::string(part->library) == "diffusers" ? "diffusion_pytorch_model" : "model";
+  const bool encoder = component.class_name.starts_with("CLIPText") || component.class_name.starts_with("T5");
+  const std::string stem = encoder ? "model" : "diffusion_pytorch_model";  // as transformers and diffusers name them
   const auto shards = shards_of(folder_tensors(model, component, options), options.shard_bytes);
   Json map = Json::object();
   uint64_t bytes = 0;

@@ -13,6 +13,7 @@
 #include "sara/weights/applied_adapters.h"
 #include "sara/weights/convert.h"
 #include "sara/weights/model_tensors.h"
+#include "sara/weights/precision.h"
 #include "sara/weights/shards.h"
 #include "sara/weights/tensor_file.h"
 
@@ -89,6 +90,31 @@ void copy_model(const fs::path& from, const fs::path& to, const Changes& changes
   }
 }
 
+// Motion modules lie in their own files too, whatever the UNet's: these follow it, each tensor in its own type.
+void add_motion_changes(const WeightFiles& files, Changes& changes) {
+  const auto found = changes.find("unet");
+  if (found == changes.end()) return;
+  for (const auto& entry : files.entries()) {
+    const auto changed = found->second.find(entry.info->name);
+    if (changed != found->second.end()) changes["motion_adapter"][entry.info->name] = changed->second.to(*torch_dtype(entry.info->dtype));
+  }
+}
+
+// The motion modules that were given beside the model, as its component: its folder is then that of an AnimateDiffPipeline.
+void write_motion_component(const ModelFolder& model, const fs::path& to, const Changes& changes) {
+  const MotionModules& modules = *model.motion_modules();
+  const auto found = changes.find("motion_adapter");
+  TensorMap tensors;
+  for (const auto& entry : modules.weights.entries()) tensors[entry.info->name] = read_tensor(entry);
+  if (found != changes.end())
+    for (const auto& [name, tensor] : found->second) tensors[name] = tensor;
+  fs::create_directories(to / "motion_adapter");
+  write_json((to / "motion_adapter" / "config.json").string(), modules.config);
+  save_tensors((to / "motion_adapter" / "diffusion_pytorch_model.safetensors").string(), tensors, {{"format", "pt"}});
+  write_json((to / "model_index.json").string(), model.index());
+  write_json((to / "scheduler" / "scheduler_config.json").string(), model.scheduler_config());
+}
+
 void require_space(const fs::path& source, const fs::path& target) {
   uint64_t needed = 0;
   for (const auto& entry : fs::recursive_directory_iterator(source, fs::directory_options::follow_directory_symlink)) {
@@ -142,8 +168,14 @@ MergeReport write_merged_folder(const ModelFolder& model, const std::vector<Scal
   AtomicFolder folder(output, overwrite);
   require_space(model.path(), folder.temporary());
   MergeReport report;
-  const Changes changes = merged_tensors(model, adapters, force, report);
+  Changes changes = merged_tensors(model, adapters, force, report);
+  const bool beside = model.reading().motion_adapter.has_value();
+  if (beside)
+    add_motion_changes(model.motion_modules()->weights, changes);
+  else if (model.family() == "animatediff" && model.has("motion_adapter"))
+    add_motion_changes(WeightFiles(model.component_path("motion_adapter")), changes);
   copy_model(model.path(), folder.temporary(), changes, report);
+  if (beside) write_motion_component(model, folder.temporary(), changes);
   folder.commit();
   return report;
 }
@@ -152,6 +184,8 @@ MergeReport write_merged_model(const ModelFolder& model, const std::vector<Scale
                                bool force) {
   const bool to_file = fs::path(output).extension() == ".safetensors";
   if (!to_file && !model.single_file()) return write_merged_folder(model, adapters, output, overwrite, force);
+  if (model.family() == "animatediff")
+    throw InvalidArgument(to_file ? "output: a whole AnimateDiff model has no single-file form. Fix: choose a folder" : "model: motion modules are merged into folders alone. Fix: convert the single file to a folder first");
   require_apart(model.path(), output);
   MergeReport report;
   const Changes changes = merged_tensors(model, adapters, force, report);

@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 struct Part {
   const char *name, *class_name;
   bool optional = false;
+  const char* or_class = "";
 };
 struct Pipeline {
   const char* class_name;
@@ -44,6 +45,13 @@ const std::vector<Pipeline>& pipelines() {
         {"tokenizer_2", "CLIPTokenizer"},
         {"tokenizer_3", "T5Tokenizer", true},
         {"scheduler", "FlowMatchEulerDiscreteScheduler"}}},
+      {"AnimateDiffPipeline",
+       {{"unet", "UNetMotionModel", false, "UNet2DConditionModel"},
+        {"vae", "AutoencoderKL"},
+        {"text_encoder", "CLIPTextModel"},
+        {"tokenizer", "CLIPTokenizer"},
+        {"motion_adapter", "MotionAdapter", true},
+        {"scheduler", ""}}},
   };
   return all;
 }
@@ -81,24 +89,44 @@ ModelFolder::ModelFolder(std::string path, ModelReading reading) : path_(std::mo
   if (!fs::is_directory(path_, failure)) {
     file_ = std::make_shared<SingleFile>(path_, reading_);
     index_ = file_->index();
+    if (std::string(file_->layout().family) == "animatediff")
+      throw BadFile(path_, "holds motion modules alone. Fix: give it as --motion-adapter, and a Stable Diffusion 1.x model as --model");
     if (index_.value("_class_name", Json()) != "StableDiffusionPipeline")
       throw BadFile(path_, message("unsupported pipeline (expected Stable Diffusion 1.x or 2.x, got family ", file_->layout().family, ")"));
+    if (reading_.motion_adapter) add_motion_modules();
     return;
   }
   if (reading_.tokenizer) throw InvalidArgument("tokenizer: no effect with a model folder, which has its own. Fix: leave it out");
   const auto index_path = (fs::path(path_) / "model_index.json").string();
-  if (!fs::exists(index_path, failure)) throw BadFile(path_, "no model_index.json here (expected a folder in diffusers' layout)");
+  if (!fs::exists(index_path, failure)) throw BadFile(path_, "no model_index.json here (expected a folder in diffusers' layout; a component alone, such as motion modules, is no model)");
   index_ = read_object(index_path);
-  for (const auto& [name, class_name, optional] : pipeline_of(index_, index_path).parts) {
+  for (const auto& [name, class_name, optional, or_class] : pipeline_of(index_, index_path).parts) {
     if (optional && !is_named(index_, name)) continue;
     const auto entry = index_.value(name, Json());
     if (!entry.is_array() || entry.size() != 2 || !entry[1].is_string()) throw BadFile(index_path, message("component ", name, " is absent"));
     const auto got = entry[1].get<std::string>();
-    if (*class_name && got != class_name && got != std::string(class_name) + "Fast") {
+    if (*class_name && got != class_name && got != std::string(class_name) + "Fast" && got != or_class) {
       throw BadFile(index_path, message("component ", name, " has another class (expected ", class_name, ", got ", escaped(got), ")"));
     }
     if (!fs::is_directory(component_path(name), failure)) throw BadFile(component_path(name), "no such component folder");
   }
+  const bool beside = index_["_class_name"] == "AnimateDiffPipeline" && index_["unet"][1] == "UNet2DConditionModel";
+  if (reading_.motion_adapter || beside) add_motion_modules();
+}
+
+// The modules that were asked for, or those beside a plain UNet in an AnimateDiff folder.
+void ModelFolder::add_motion_modules() {
+  const auto& given = reading_.motion_adapter;
+  const bool clips = family() == "animatediff", own = clips && (has("motion_adapter") || index_["unet"][1] == "UNetMotionModel");
+  if (given && own) throw InvalidArgument("motion_adapter: the model has motion modules already. Fix: leave it out");
+  if (given && !clips && family() != "sd1")
+    throw InvalidArgument(message("motion_adapter: a model of family ", family(), " takes none (expected Stable Diffusion 1.x). Fix: leave it out"));
+  if (!given && !own) throw BadFile(path_, "component motion_adapter is absent, and the UNet has no motion modules. Fix: add --motion-adapter");
+  motion_ = std::make_shared<MotionModules>(open_motion_modules(given.value_or(component_path("motion_adapter"))));
+  index_["_class_name"] = "AnimateDiffPipeline";
+  if (!given) return;
+  index_["motion_adapter"] = {"diffusers", "MotionAdapter"};
+  for (const char* unused : {"safety_checker", "requires_safety_checker"}) index_.erase(unused);
 }
 
 std::string ModelFolder::name() const {
@@ -124,6 +152,7 @@ template T5Config ModelFolder::read_config<T5Config>(const std::string&) const;
 template ClipTextConfig ModelFolder::read_config<ClipTextConfig>(const std::string&) const;
 
 std::string ModelFolder::family() const {
+  if (index_.at("_class_name") == "AnimateDiffPipeline") return "animatediff";
   if (file_) return file_->layout().family;
   if (index_.at("_class_name") == "StableDiffusionXLPipeline") return "sdxl";
   if (index_.at("_class_name") == "StableDiffusion3Pipeline") return "sd3";
@@ -158,11 +187,21 @@ bool ModelFolder::has(const std::string& component) const {
 }
 
 WeightFiles ModelFolder::weights(const std::string& component) const {
-  if (file_) return file_->weights(component);
-  return WeightFiles(component_path(component));
+  const auto own = file_ ? file_->weights(component) : WeightFiles(component_path(component));
+  return motion_ && component == "unet" ? own.with(motion_->weights) : own;
 }
 
 Json ModelFolder::component_config(const std::string& name) const {
+  const Json own = own_config(name);
+  if (!motion_ || name != "unet") return own;
+  try {
+    return unet_with_motion(own, motion_->config);
+  } catch (const InvalidArgument& error) {
+    throw BadFile(motion_->path, error.what());
+  }
+}
+
+Json ModelFolder::own_config(const std::string& name) const {
   if (file_) return file_->config(name);
   return read_object((fs::path(path_) / name / "config.json").string());
 }
@@ -218,9 +257,12 @@ std::shared_ptr<T5EncoderModel> ModelFolder::load_t5(const std::string& name, c1
 }
 
 Json ModelFolder::scheduler_config() const {
-  if (file_) return file_->scheduler_config();
-  auto config = read_object((fs::path(path_) / "scheduler" / "scheduler_config.json").string());
+  auto config = file_ ? file_->scheduler_config() : read_object((fs::path(path_) / "scheduler" / "scheduler_config.json").string());
   if (reading_.prediction_type) config["prediction_type"] = *reading_.prediction_type;
+  if (reading_.motion_adapter) {  // what motion modules are trained with, whatever their base was
+    config["beta_schedule"] = "linear";
+    config["clip_sample"] = false;
+  }
   return config;
 }
 

@@ -11,11 +11,13 @@
 #include "sara/models/t5.h"
 #include "sara/models/unet.h"
 #include "sara/models/vae.h"
+#include "sara/weights/motion_modules.h"
 #include "sara/weights/single_file.h"
 
 namespace sara {
 
 // A pipeline in diffusers' folder layout (model_index.json and one folder a component), or a single file read as one.
+// Motion modules beside a UNet (AnimateDiff) are read as parts of the component "unet".
 class ModelFolder {
  public:
   // Throws BadFile when `path` is no such folder or file or a component this build needs is absent or of another class;
@@ -25,7 +27,7 @@ class ModelFolder {
   const std::string& path() const { return path_; }
   std::string name() const;  // the folder's own name, the file's without its ending
   const Json& index() const { return index_; }
-  // "sd1" (convolution projections), "sd2" (linear projections), "sdxl" or "sd3" (3.5 too).
+  // "sd1" (convolution projections), "sd2" (linear projections), "sdxl", "sd3" (3.5 too) or "animatediff".
   std::string family() const;
   // The component that is trained: "unet" or "transformer".
   std::string denoiser_name() const;
@@ -36,6 +38,7 @@ class ModelFolder {
 
   const ModelReading& reading() const { return reading_; }
   const SingleFile* single_file() const { return file_.get(); }  // nullptr: a folder
+  const MotionModules* motion_modules() const { return motion_.get(); }  // nullptr: none, or the UNet's own files hold them
   bool has(const std::string& component) const;                  // whether it holds this component: an optional one may be absent
   WeightFiles weights(const std::string& component) const;
   std::string component_path(const std::string& name) const;     // for a single file a name for messages only
@@ -61,11 +64,14 @@ class ModelFolder {
   template <class Model, class Config>
   std::shared_ptr<Model> load(const std::string& name, const Config& config, c10::ScalarType dtype, c10::Device device) const;
 
+  void add_motion_modules();
+  Json own_config(const std::string& name) const;  // as the files say
   std::vector<std::string> present(const std::string& prefix) const;
 
   std::string path_;
   ModelReading reading_;
   std::shared_ptr<const SingleFile> file_;
+  std::shared_ptr<const MotionModules> motion_;
   Json index_;
   bool allow_nonfinite_ = false;
 };

@@ -34,8 +34,9 @@ std::string family_of_folder(const std::string& path, const Json& index) {
   }
   if (pipeline == "StableDiffusionXLPipeline") return "sdxl";
   if (pipeline == "StableDiffusion3Pipeline") return "sd3";
+  if (pipeline == "AnimateDiffPipeline") return "animatediff";
   throw BadFile((fs::path(path) / "model_index.json").string(),
-                message("unsupported pipeline (expected StableDiffusionPipeline, StableDiffusionXLPipeline or StableDiffusion3Pipeline, got ", escaped(pipeline.dump()), ")"));
+                message("unsupported pipeline (expected StableDiffusionPipeline, StableDiffusionXLPipeline, StableDiffusion3Pipeline or AnimateDiffPipeline, got ", escaped(pipeline.dump()), ")"));
 }
 
 PipelineFiles open_motion_adapter(const std::string& path, const Json& config) {
@@ -162,6 +163,7 @@ void require_complete(const PipelineFiles& model) {
 }
 
 PipelineFiles open_pipeline(const std::string& path, const ModelReading& reading, bool tolerant) {
+  if (reading.motion_adapter) throw InvalidArgument("motion_adapter: has no effect on a model's layout. Fix: leave it out, and convert motion modules by themselves");
   std::error_code failure;
   if (!fs::is_directory(path, failure)) return open_single_file(path, reading, tolerant);
   if (reading.tokenizer) throw InvalidArgument("tokenizer: no effect with a model folder, which has its own. Fix: leave it out");

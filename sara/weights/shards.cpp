@@ -210,6 +210,14 @@ void WeightFiles::open_shards(const std::string& index_path) {
   }
 }
 
+WeightFiles WeightFiles::with(const WeightFiles& more) const {
+  WeightFiles all = *this;
+  all.readers_.insert(all.readers_.end(), more.readers_.begin(), more.readers_.end());
+  all.infos_.insert(all.infos_.end(), more.infos_.begin(), more.infos_.end());
+  all.entries_.insert(all.entries_.end(), more.entries_.begin(), more.entries_.end());
+  return all;
+}
+
 std::vector<std::string> WeightFiles::paths() const {
   std::vector<std::string> out;
   for (const auto& reader : readers_) out.push_back(reader->path());

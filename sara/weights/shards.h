@@ -41,6 +41,8 @@ class WeightFiles {
     void read(void* out) const;  // info->bytes() row-major elements
   };
   const std::vector<Entry>& entries() const { return entries_; }
+  // These and those of other files, as one component.
+  WeightFiles with(const WeightFiles& more) const;
   std::vector<std::string> paths() const;
   const std::string& folder() const { return folder_; }
 

@@ -18,6 +18,7 @@ namespace sara {
 struct ModelReading {
   std::optional<std::string> tokenizer;        // a tokenizer's folder, or a model folder that holds one, for single files that hold none
   std::optional<std::string> prediction_type;  // "epsilon" or "v_prediction"; wins over what the model says
+  std::optional<std::string> motion_adapter;   // motion modules that make a Stable Diffusion 1.x model an AnimateDiff one
 };
 
 // A whole pipeline in one .safetensors file, under the names of the original training code ("LDM" layout): SD 1.x, 2.x, XL, 3, or the

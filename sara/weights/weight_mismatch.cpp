@@ -11,6 +11,7 @@
 #include "sara/base/options.h"
 #include "sara/models/clip.h"
 #include "sara/models/mmdit.h"
+#include "sara/models/motion_adapter.h"
 #include "sara/models/t5.h"
 #include "sara/models/unet.h"
 #include "sara/models/vae.h"
@@ -89,7 +90,8 @@ WeightMismatch weight_mismatch(const torch::nn::Module& module, const WeightFile
   std::vector<std::string> known;
   for (const auto& item : parameters) {
     known.push_back(item.key());
-    if (!seen.count(item.key())) out.missing.push_back(item.key());
+    const bool computed = item.key().ends_with(".pos_embed.pe");  // a motion module's table: files that lack it mean the one it is made with
+    if (!seen.count(item.key()) && !computed) out.missing.push_back(item.key());
   }
   std::ranges::sort(out.missing);
   for (size_t i = 0; i < std::min<size_t>(out.unknown.size(), 5); ++i) {  // as many as are shown
@@ -111,8 +113,9 @@ std::string WeightMismatch::text() const {
 }
 
 std::shared_ptr<torch::nn::Module> empty_network(const std::string& class_name, const Json& config) {
-  if (class_name == "UNet2DConditionModel") return without_memory<UNet2DConditionModel, UNetConfig>(config);
+  if (class_name == "UNet2DConditionModel" || class_name == "UNetMotionModel") return without_memory<UNet2DConditionModel, UNetConfig>(config);
   if (class_name == "SD3Transformer2DModel") return without_memory<SD3Transformer2DModel, MmditConfig>(config);
+  if (class_name == "MotionAdapter") return without_memory<MotionAdapter, MotionAdapterConfig>(config);
   if (class_name == "T5EncoderModel") return without_memory<T5EncoderModel, T5Config>(config);
   if (class_name == "AutoencoderKL") return without_memory<AutoencoderKL, VaeConfig>(config);
   if (class_name == "CLIPTextModel" || class_name == "CLIPTextModelWithProjection") {

@@ -56,6 +56,16 @@ std::string exif(bool big_endian, uint16_t tag, uint16_t type, uint32_t count, u
   return out;
 }
 
+TEST_F(ImageFile, AnAnimationShowsItsFirstFrameToReadersOfPicturesAndNeedsFramesOfOneSize) {
+  const auto first = gradient(5, 3);
+  auto second = first;
+  second.pixels[0] = 200;
+  write_animated_png(path, {first, second}, 8);
+  EXPECT_EQ(read_image(path).pixels, first.pixels);
+  EXPECT_THROW(write_animated_png(path, {}, 8), InvalidArgument);
+  EXPECT_THROW(write_animated_png(path, {first, gradient(3, 5)}, 8), InvalidArgument);
+}
+
 TEST_F(ImageFile, APngIsReadAsItWasWrittenAndEqualPixelsGiveEqualBytes) {
   for (const auto& [width, height] : {std::pair<int64_t, int64_t>{1, 1}, {5, 3}, {300, 1}, {1, 300}}) {
     const Image image = gradient(width, height);

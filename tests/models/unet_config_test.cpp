@@ -107,7 +107,7 @@ TEST(UNetConfig, EveryUnsupportedVariantIsRefusedByItsKey) {
                                                               {"resnet_out_scale_factor", 1.5},
                                                               {"dropout", 0.1},
                                                               {"norm_num_groups", nullptr},
-                                                              {"_class_name", "UNetMotionModel"}};
+                                                              {"_class_name", "UNet3DConditionModel"}};
   for (const auto& [key, value] : variants) {
     const std::string text = refusal({{key, value}});
     EXPECT_NE(text.find("\"" + key + "\""), std::string::npos) << key << ": " << text;

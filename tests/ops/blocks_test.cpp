@@ -29,13 +29,18 @@ struct BlockCase {
   Computation fused, composed;
 };
 
-torch::Tensor fused_attention(const Tensors& t, bool cross, MemoryLevel level) {
-  return attention_block(t[0], cross ? t[8] : torch::Tensor(), {t[1], t[2], t[3], t[4], t[5], t[6], t[7], 2, 1e-5, false}, level);
+// A row a token: all of these differ.
+torch::Tensor positions_like(const torch::Tensor& x) { return torch::linspace(-2, 2, x.size(1) * x.size(2), x.options().requires_grad(false)).view({x.size(1), x.size(2)}); }
+
+torch::Tensor fused_attention(const Tensors& t, bool cross, MemoryLevel level, bool positions = false) {
+  return attention_block(t[0], cross ? t[8] : torch::Tensor(), {t[1], t[2], t[3], t[4], t[5], t[6], t[7], 2, 1e-5, false, positions ? positions_like(t[0]) : torch::Tensor()}, level);
 }
 
-torch::Tensor composed_attention(const Tensors& t, bool cross) {
+torch::Tensor composed_attention(const Tensors& t, bool cross, bool positions = false) {
   const auto heads = [](const torch::Tensor& x) { return x.unflatten(2, {2, -1}).transpose(1, 2); };
-  const auto normed = torch::layer_norm(t[0], {t[0].size(2)}, t[1], t[2], 1e-5), source = cross ? t[8] : normed;
+  auto normed = torch::layer_norm(t[0], {t[0].size(2)}, t[1], t[2], 1e-5);
+  if (positions) normed = normed + positions_like(t[0]);
+  const auto source = cross ? t[8] : normed;
   const auto q = heads(torch::linear(normed, t[3])), k = heads(torch::linear(source, t[4])), v = heads(torch::linear(source, t[5]));
   const auto attended = torch::softmax(q.matmul(k.transpose(2, 3)) / std::sqrt(double(q.size(3))), -1).matmul(v);
   return t[0] + torch::linear(attended.transpose(1, 2).flatten(2), t[6], t[7]);
@@ -58,6 +63,8 @@ std::vector<BlockCase> cases() {
   for (const auto level : {MemoryLevel::n0, MemoryLevel::n1, MemoryLevel::n2}) {
     out.push_back({"self attention", self, 7, [=](const Tensors& t) { return fused_attention(t, false, level); }, [](const Tensors& t) { return composed_attention(t, false); }});
     out.push_back({"cross attention", cross, 7, [=](const Tensors& t) { return fused_attention(t, true, level); }, [](const Tensors& t) { return composed_attention(t, true); }});
+    out.push_back({"attention with positions", self, 7, [=](const Tensors& t) { return fused_attention(t, false, level, true); },
+                   [](const Tensors& t) { return composed_attention(t, false, true); }});
     out.push_back({"feed-forward", forward, 6, [=](const Tensors& t) { return fused_feed_forward(t, level); }, composed_feed_forward});
   }
   out.push_back({"checkpointed feed-forward", forward, 6,

@@ -55,6 +55,29 @@ TEST_F(Model, KnowsItsNameFamilyAndResolution) {
   EXPECT_EQ(open().family(), "sd2");
 }
 
+TEST_F(Model, OfClipsNeedsMotionModulesThatFitItsUNet) {
+  index("_class_name", "AnimateDiffPipeline");
+  expect_refusal("component motion_adapter is absent, and the UNet has no motion modules. Fix: add --motion-adapter");
+  const Json config{{"_class_name", "MotionAdapter"}, {"block_out_channels", {16, 32}}, {"motion_layers_per_block", 1}, {"motion_norm_num_groups", 8}, {"motion_num_attention_heads", 4}};
+  fs::create_directories(root.path("mm"));
+  write_json(root.path("mm/config.json"), config);
+  save_tensors(root.path("mm/diffusion_pytorch_model.safetensors"), {{"x", torch::zeros({1})}});
+  ModelReading beside;
+  beside.motion_adapter = root.path("mm");
+  const ModelFolder model(root.path("m"), beside);
+  EXPECT_EQ(model.family(), "animatediff");
+  EXPECT_TRUE(model.read_config<UNetConfig>("unet").motion);
+  auto other = config;
+  other["block_out_channels"] = {16, 48};
+  write_json(root.path("mm/config.json"), other);
+  EXPECT_NE(thrown<BadFile>([&] { ModelFolder(root.path("m"), beside).read_config<UNetConfig>("unet"); }).find("the motion modules do not fit the UNet: channels of the blocks"), std::string::npos);
+  auto second = kUNet;
+  second["use_linear_projection"] = true;
+  write_json(root.path("m/unet/config.json"), second);
+  write_json(root.path("m/model_index.json"), kIndex);
+  EXPECT_NE(thrown<InvalidArgument>([&] { ModelFolder(root.path("m"), beside); }).find("a model of family sd2 takes none"), std::string::npos);
+}
+
 TEST_F(Model, WithoutASampleSizeAsksForAResolution) {
   auto plain = kUNet;
   plain.erase("sample_size");
@@ -74,7 +97,7 @@ TEST_F(Model, IsAFolderWithAnIndex) {
 
 TEST_F(Model, OfAnotherPipelineIsRefused) {
   index("_class_name", "StableCascadePipeline");
-  expect_refusal("unsupported pipeline (expected one of StableDiffusionPipeline, StableDiffusionXLPipeline, StableDiffusion3Pipeline, got \"StableCascadePipeline\")");
+  expect_refusal("unsupported pipeline (expected one of StableDiffusionPipeline, StableDiffusionXLPipeline, StableDiffusion3Pipeline, AnimateDiffPipeline, got \"StableCascadePipeline\")");
   write_file(root.path("m/model_index.json"), "[]");
   expect_refusal("is not a JSON object");
   write_file(root.path("m/model_index.json"), "{");

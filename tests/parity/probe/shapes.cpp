@@ -4,6 +4,7 @@
 
 #include "sara/base/error.h"
 #include "sara/models/mmdit.h"
+#include "sara/models/motion_adapter.h"
 #include "sara/models/t5.h"
 #include "sara/models/unet.h"
 #include "tests/parity/probe/probe.h"
@@ -12,7 +13,8 @@ namespace {
 
 std::shared_ptr<torch::nn::Module> without_memory(const std::string& class_name, const sara::Json& model) {
   const auto meta = torch::device(torch::kMeta);
-  if (class_name == "UNet2DConditionModel")
+  if (class_name == "MotionAdapter") return std::make_shared<sara::MotionAdapter>(sara::MotionAdapterConfig::from_json(model), meta);
+  if (class_name == "UNet2DConditionModel" || class_name == "UNetMotionModel")
     return std::make_shared<sara::UNet2DConditionModel>(sara::UNetConfig::from_json(model), meta);
   if (class_name == "SD3Transformer2DModel")
     return std::make_shared<sara::SD3Transformer2DModel>(sara::MmditConfig::from_json(model), meta);

@@ -7,14 +7,15 @@
 #include "tests/parity/probe/probe.h"
 #include "sara/models/config.h"
 
-// config: "model" (a config.json, "sd15" or "sd20") and the keys of parameters.h. Tensors: sample, timestep, text,
+// config: "model" (a config.json, "sd15", "sd20" or "animatediff") and the keys of parameters.h. Tensors: sample, timestep, text,
 // cotangent, for text_time also pooled and time_ids. Gives output and gradients.
 SARA_PROBE(unet) {
   using namespace sara;
   const Json& model_config = in.config.at("model");
   const UNetConfig config = model_config == "sd15"   ? sd15()
                             : model_config == "sd20" ? sd20()
-                                                     : UNetConfig::from_json(model_config);
+                            : model_config == "animatediff" ? animatediff_v2()
+                                                            : UNetConfig::from_json(model_config);
   const auto options = tests::tensor_options(in.config);
   UNet2DConditionModel unet(config, options);
   tests::fill_parameters(unet, in.config);
