@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/base/free_memory.h"
+
+#include <cstdlib>  // which defines __GLIBC__
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+namespace sara {
+
+void give_back_free_memory([[maybe_unused]] int64_t more_than_bytes) {
+#if defined(__GLIBC__)
+  if (static_cast<int64_t>(mallinfo2().fordblks) > more_than_bytes) malloc_trim(0);
+#endif
+}
+
+}  // namespace sara

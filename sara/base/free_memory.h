@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+namespace sara {
+
+// Gives free memory that the C library holds on to back to the system when it is more than this. Activations of many sizes
+// come and go: without it the process stays as large as its fullest moment while other buffers grow.
+void give_back_free_memory(int64_t more_than_bytes);
+
+}  // namespace sara
