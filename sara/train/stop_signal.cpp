@@ -35,7 +35,8 @@ void handle(int signal) {
 }  // namespace
 
 StopSignal::StopSignal() {
-  pending = asked_to_save = 0;
+  pending = 0;
+  asked_to_save = 0;
   for (int i = 0; i < kCount; ++i) {
     sigaction(kSignals[i], nullptr, &previous[i]);
     if (kSignals[i] == SIGHUP && previous[i].sa_handler == SIG_IGN) continue;

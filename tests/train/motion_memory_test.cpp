@@ -35,10 +35,11 @@ TEST(MotionMemory, WhatIsKeptIsCountedWithinATenthAndFallsFromLevelToLevel) {
   int64_t before = 0;
   for (const auto level : {MemoryLevel::n0, MemoryLevel::n1, MemoryLevel::n2, MemoryLevel::checkpoint}) {
     const auto kept = kept_by_pass(config, size, level);
-    if (level != MemoryLevel::checkpoint)
+    if (level != MemoryLevel::checkpoint) {
       EXPECT_NEAR(double(kept_bytes(config, size, level)) / double(kept), 1, 0.1) << memory_level_name(level);
-    else
+    } else {
       EXPECT_LE(kept, kept_bytes(config, size, level));  // which counts the block that is run again too
+    }
     if (before > 0) EXPECT_LT(kept, before) << memory_level_name(level);
     before = kept;
   }
