@@ -267,6 +267,11 @@ OTHER = {
     "crop", "memory", "memory-budget",  # tests/cli/test_memory.py: they must not change what is trained
     "tokenizer",  # tests/cli/test_convert.py
 }  # fmt: skip
+# Flags of other families, which tests/parity/test_pipeline_sd3.py and test_pipeline_animatediff.py train with.
+OF_OTHER_FAMILIES = {
+    "--weighting-scheme": "mode", "--logit-mean": "1", "--logit-std": "1", "--mode-scale": "1", "--precondition-outputs": "1", "--max-sequence-length": "9",
+    "--num-frames": "4", "--frame-stride": "2", "--motion-adapter": "/no/such/folder",
+}  # fmt: skip
 
 
 def flags_of_train(sara):
@@ -276,7 +281,7 @@ def flags_of_train(sara):
 
 
 def test_37_every_flag_of_train_is_in_the_table(sara):
-    known = set(FLAGS) | {f"--{name}" for name in OTHER}
+    known = set(FLAGS) | set(OF_OTHER_FAMILIES) | {f"--{name}" for name in OTHER}
     assert set(flags_of_train(sara)) == known, set(flags_of_train(sara)) ^ known
 
 
@@ -311,6 +316,14 @@ def test_37_a_flag_changes_what_is_trained(flag, sara, model, uneven, usual, tmp
     done = usual_run(sara, model, uneven, tmp_path / "run", flag, [FLAGS[flag]] if FLAGS[flag] else [])
     assert done.returncode == 0, done.stderr
     assert not same(tmp_path / "run", usual)
+
+
+@pytest.mark.parametrize("flag", OF_OTHER_FAMILIES)
+def test_37_a_flag_of_another_family_is_refused(flag, sara, model, uneven, tmp_path):
+    done = usual_run(sara, model, uneven, tmp_path / "run", flag, [OF_OTHER_FAMILIES[flag]])
+    assert done.returncode != 0
+    named = OF_OTHER_FAMILIES[flag] if flag == "--motion-adapter" else flag[2:].replace("-", "_")
+    assert named in done.stderr and "Fix:" in done.stderr
 
 
 def test_37_flags_of_the_run_act(sara, model, uneven, own_model, tmp_path):
