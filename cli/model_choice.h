@@ -9,7 +9,7 @@
 
 namespace sara::cli {
 
-// Which model a verb works on; the same two flags everywhere.
+// Which model a verb works on; the same flags everywhere.
 struct ModelOptions {
   std::optional<std::string> model, motion_adapter, tokenizer, prediction_type;
   bool allow_nonfinite = false;

@@ -8,11 +8,10 @@ import sys
 
 import numpy
 import pytest
-import torch
-from PIL import Image
 from probe import BUILD
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from drawing import drawn_by_diffusers, drawn_by_sara, sara  # noqa: E402
 from noise import noise_picture  # noqa: E402
 from tiny_sd3 import write_tiny_sd3  # noqa: E402
 
@@ -30,26 +29,10 @@ def pipeline(request, tmp_path_factory):
     return write_tiny_sd3(folder, **FORMS[request.param]), folder / "model"
 
 
-def sara(*words):
-    done = subprocess.run([str(word) for word in [BUILD / "sara", *words, "--threads", "1"]], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def refusal(*words):
     done = subprocess.run([str(word) for word in [BUILD / "sara", *words]], capture_output=True, text=True)
     assert done.returncode != 0
     return done.stderr
-
-
-def drawn_by_sara(model, output, *words):
-    sara("generate", "--model", model, "--output", output, "--steps", "10", *words)
-    return [numpy.asarray(Image.open(path)).astype(int) for path in sorted(output.glob("0*.png"))]
-
-
-def drawn_by_diffusers(pipe, prompt, seed=0, **options):
-    generator = torch.Generator().manual_seed(seed)
-    return numpy.asarray(pipe(prompt, generator=generator, num_inference_steps=10, **options).images[0]).astype(int)
 
 
 @pytest.mark.parametrize(

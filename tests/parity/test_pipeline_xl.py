@@ -9,10 +9,10 @@ import sys
 import numpy
 import pytest
 import torch
-from PIL import Image
 from probe import BUILD
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from drawing import drawn_by_diffusers, drawn_by_sara, sara  # noqa: E402
 from noise import noise_picture  # noqa: E402
 from tiny_xl import write_tiny_xl  # noqa: E402
 
@@ -23,22 +23,6 @@ PROMPT = "a red cat"
 def pipeline(tmp_path_factory):
     folder = tmp_path_factory.mktemp("diffusers")
     return write_tiny_xl(folder), folder / "model"
-
-
-def sara(*words):
-    done = subprocess.run([str(word) for word in [BUILD / "sara", *words, "--threads", "1"]], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def drawn_by_sara(model, output, *words):
-    sara("generate", "--model", model, "--output", output, "--steps", "10", *words)
-    return [numpy.asarray(Image.open(path)).astype(int) for path in sorted(output.glob("0*.png"))]
-
-
-def drawn_by_diffusers(pipe, prompt, seed=0, **options):
-    generator = torch.Generator().manual_seed(seed)
-    return numpy.asarray(pipe(prompt, generator=generator, num_inference_steps=10, **options).images[0]).astype(int)
 
 
 @pytest.mark.parametrize(

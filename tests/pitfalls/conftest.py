@@ -23,3 +23,8 @@ def train(sara, model, pictures, tmp_path_factory):
         return done, output
 
     return run
+
+
+@pytest.fixture(scope="session")
+def styled(train):
+    return train("--budget", "5%", "--lr", "5e-2", "--caption-prefix", "tiny style, ")[1] / "adapter.safetensors"
