@@ -3,6 +3,7 @@
 
 #include "sara/base/error.h"
 #include "sara/base/message.h"
+#include "sara/ops/attention.h"
 
 #include <algorithm>
 #include <utility>
@@ -22,23 +23,30 @@ class Counter {
   void resnet(int64_t in, int64_t out, int64_t area) { block(in * area, out * area); }
 
   void transformer(size_t level, int64_t area) {
-    attention(config_.block_out_channels[level], config_.transformer_layers_per_block[level], config_.heads[level], area, size_.text_tokens);
+    transformers(config_.block_out_channels[level], config_.transformer_layers_per_block[level], config_.heads[level], area, area / size_.frames, size_.text_tokens);
   }
 
   // Its second attention too is of the frames to each other; the frames together are a copy.
   void motion(size_t level, int64_t layers, int64_t area) {
     if (!config_.motion) return;
     const int64_t channels = config_.block_out_channels[level];
-    attention(channels, layers, config_.motion->heads[level], area, area);
+    transformers(channels, layers, config_.motion->heads[level], area, size_.frames, 0);
   }
 
-  void attention(int64_t channels, int64_t layers, int64_t heads, int64_t area, int64_t context_tokens) {
+  // `area` tokens in sequences of `keys`; a second attention to a text, or to the tokens themselves when there is none.
+  void transformers(int64_t channels, int64_t layers, int64_t heads, int64_t area, int64_t keys, int64_t text_tokens) {
     const bool checkpointed = level_ == MemoryLevel::checkpoint;
-    const int64_t inner = level_ == MemoryLevel::n0 ? 8 : 0, projections = level_ < MemoryLevel::n2 ? 1 : 0;
-    const int64_t text = 2 * channels * context_tokens * projections;  // keys and values
-    const int64_t tokens = channels * area * (3 + 2 + inner + 4 * projections);  // inputs of three sublayers, two attended, u, q k v q
-    const int64_t log_sums = 2 * area * heads * 4 / size_.element_size;
-    block(channels * area, layers * (tokens + text + log_sums) + channels * area, checkpointed ? layers * (channels * area * 12 + 2 * channels * context_tokens) : 0);
+    const int64_t inner = level_ == MemoryLevel::n0 ? 8 : 0;  // the feed-forward's first product
+    const int64_t first = attention(channels, heads, area, keys, 0), second = attention(channels, heads, area, text_tokens ? text_tokens : keys, text_tokens);
+    const int64_t tokens = channels * area * (1 + inner);
+    block(channels * area, layers * (first + second + tokens) + channels * area,
+          checkpointed ? layers * (channels * area * 12 + 2 * channels * (text_tokens ? text_tokens : area)) : 0);
+  }
+
+  int64_t attention(int64_t channels, int64_t heads, int64_t area, int64_t keys, int64_t text_tokens) const {
+    const AttentionKept kept = attention_kept(level_, text_tokens > 0, keys, channels);
+    const int64_t log_sums = kept.attended ? area * heads * 4 / size_.element_size : 0;
+    return channels * area * (1 + kept.queries + kept.attended) + 2 * channels * (text_tokens ? text_tokens : area) * kept.keys_and_values + log_sums;
   }
 
   void convolution(int64_t channels, int64_t area) { kept_ += channels * area; }

@@ -27,7 +27,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
 
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const OptionalTensor& given_context, const OptionalTensor& positions, const torch::Tensor& norm_weight,
                                const torch::Tensor& norm_bias, const torch::Tensor& to_q, const torch::Tensor& to_k, const torch::Tensor& to_v,
-                               const torch::Tensor& out_weight, const torch::Tensor& out_bias, int64_t heads, double eps, bool upcast, bool keep_projections) {
+                               const torch::Tensor& out_weight, const torch::Tensor& out_bias, int64_t heads, double eps, bool upcast, MemoryLevel level) {
     const torch::Tensor other = or_undefined(given_context);
     const auto [normed, statistics] = layer_norm(x, norm_weight, norm_bias, eps);
     if (positions) normed.add_(*positions);
@@ -36,9 +36,10 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const auto wide = [&](const torch::Tensor& t) { return upcast ? t.to(torch::kFloat) : t; };
     const auto [attended, log_sum] = attend(wide(p.q), wide(p.k), wide(p.v), heads);
     const torch::Tensor result = product_with_transposed(attended.to(x.scalar_type()), out_weight, out_bias).add_(x);
-    const auto kept = [&](const torch::Tensor& t) { return keep_projections ? t : torch::Tensor(); };
-    context->save_for_backward({x, other, norm_weight, norm_bias, to_q, to_k, to_v, out_weight, out_bias, statistics.mean, statistics.rstd, attended, log_sum,
-                                kept(p.q), kept(p.k), kept(p.v), or_undefined(positions)});
+    const AttentionKept keep = attention_kept(level, other.defined(), p.k.size(1), x.size(2));
+    const auto kept = [](bool wanted, const torch::Tensor& t) { return wanted ? t : torch::Tensor(); };
+    context->save_for_backward({x, other, norm_weight, norm_bias, to_q, to_k, to_v, out_weight, out_bias, statistics.mean, statistics.rstd, kept(keep.attended, attended),
+                                kept(keep.attended, log_sum), kept(keep.queries, p.q), kept(keep.keys_and_values, p.k), kept(keep.keys_and_values, p.v), or_undefined(positions)});
     context->saved_data["heads"] = heads;
     context->saved_data["upcast"] = upcast;
     context->saved_data["context"] = other.defined() && other.requires_grad();
@@ -54,19 +55,20 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const torch::Tensor gradient = gradients[0].contiguous();
     torch::Tensor of_q_weight, of_k_weight, of_v_weight, of_out_weight, of_out_bias, of_context;
 
-    const torch::Tensor attended = saved[kAttended].to(x.scalar_type());
-    TokenOperand out_gradient(gradient), out_input(attended);
+    const torch::Tensor normed = layer_norm_apply(x, statistics, saved[kNormWeight], saved[kNormBias]);
+    if (saved[kPositions].defined()) normed.add_(saved[kPositions]);
+    const torch::Tensor& source = other.defined() ? other : normed;
+    const auto kept_or = [](const torch::Tensor& kept, const torch::Tensor& from, const torch::Tensor& weight) { return kept.defined() ? kept : product_with_transposed(from, weight); };
+    const auto wide = [&](const torch::Tensor& t) { return upcast ? t.to(torch::kFloat) : t; };
+    const Projections p{wide(kept_or(saved[kQueries], normed, saved[kQ])), wide(kept_or(saved[kKeys], source, saved[kK])), wide(kept_or(saved[kValues], source, saved[kV]))};
+    const Attended attended = saved[kAttended].defined() ? Attended{saved[kAttended], saved[kLogSum]} : attend(p.q, p.k, p.v, heads);
+
+    TokenOperand out_gradient(gradient), out_input(attended.values.to(x.scalar_type()));
     of_out_weight = linear_weight_gradient(saved[kOutWeight], out_gradient, out_input);
     if (is_trained(saved[kOutBias])) of_out_bias = small_gradient(saved[kOutBias], out_gradient.tokens().sum(0, false, torch::kFloat));
     const torch::Tensor of_attended = product_with(gradient, saved[kOutWeight]);
 
-    const torch::Tensor normed = layer_norm_apply(x, statistics, saved[kNormWeight], saved[kNormBias]);
-    if (saved[kPositions].defined()) normed.add_(saved[kPositions]);
-    const torch::Tensor& source = other.defined() ? other : normed;
-    Projections p{saved[kQueries], saved[kKeys], saved[kValues]};
-    if (!p.q.defined()) p = {product_with_transposed(normed, saved[kQ]), product_with_transposed(source, saved[kK]), product_with_transposed(source, saved[kV])};
-    const auto wide = [&](const torch::Tensor& t) { return upcast ? t.to(torch::kFloat) : t; };
-    const AttendGradients inner = attend_backward(wide(of_attended), wide(p.q), wide(p.k), wide(p.v), {saved[kAttended], saved[kLogSum]}, heads);
+    const AttendGradients inner = attend_backward(wide(of_attended), p.q, p.k, p.v, attended, heads);
     const auto narrow = [&](const torch::Tensor& t) { return t.to(x.scalar_type()); };
     const torch::Tensor of_q = narrow(inner.q), of_k = narrow(inner.k), of_v = narrow(inner.v);
 
@@ -107,10 +109,15 @@ torch::Tensor composed(const torch::Tensor& x, const torch::Tensor& context, con
 
 }  // namespace
 
+AttentionKept attention_kept(MemoryLevel level, bool has_context, int64_t keys, int64_t channels) {
+  const bool projections = level < MemoryLevel::n2, attending_costs_less = 2 * keys <= channels;
+  return {projections && !has_context && attending_costs_less, projections, !has_context && !attending_costs_less};
+}
+
 torch::Tensor attention_block(const torch::Tensor& x, const torch::Tensor& context, const AttentionParameters& p, MemoryLevel level) {
   if (!x.is_cpu()) return composed(x, context, p);
   return AttentionFunction::apply(x, optional(context), optional(p.positions), p.norm_weight, p.norm_bias, p.to_q, p.to_k, p.to_v, p.to_out_weight, p.to_out_bias, p.heads, p.eps, p.upcast,
-                                  level < MemoryLevel::n2);
+                                  level);
 }
 
 }  // namespace sara

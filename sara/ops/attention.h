@@ -20,8 +20,15 @@ struct AttentionParameters {
   torch::Tensor positions;  // [T, C] added to the norm's result, never trained; or undefined
 };
 
-// x [B, T, C], context [B, S, Cc] or undefined -> [B, T, C]. On the CPU it keeps x, the norm's statistics, q, k, v (not at
-// level n2), the attended values and one number a token and head; the T × S matrix never exists.
+// What the forward pass keeps beside x and the norm's statistics. The backward pass makes the rest again: queries cost a product of C × C,
+// attended values (with one number a token and head) 2 S / C of that, so the cheaper of the two is left out, both where S is a
+// short text; keys and values go at level n2.
+struct AttentionKept {
+  bool queries, keys_and_values, attended;
+};
+AttentionKept attention_kept(MemoryLevel level, bool has_context, int64_t keys, int64_t channels);
+
+// x [B, T, C], context [B, S, Cc] or undefined -> [B, T, C]. On the CPU it keeps what attention_kept() says; the T × S matrix never exists.
 torch::Tensor attention_block(const torch::Tensor& x, const torch::Tensor& context, const AttentionParameters& parameters, MemoryLevel level);
 
 }  // namespace sara
