@@ -12,6 +12,7 @@
 #include "cli/verbs.h"
 #include "cli/version.h"
 #include "sara/base/error.h"
+#include "sara/base/free_memory.h"
 
 namespace sara::cli {
 namespace {
@@ -35,6 +36,7 @@ Json findings() {
   out["threads"] = at::get_num_threads();
   out["cores"] = sysconf(_SC_NPROCESSORS_ONLN);
   out["memory_gib"] = std::round(memory * 10) / 10;
+  out["allocator"] = allocator_name();
   out["cuda_build"] = at::Context::hasCUDA();
   out["cuda_devices"] = at::Context::hasCUDA() ? int(at::detail::getCUDAHooks().deviceCount()) : 0;
   try {

@@ -33,7 +33,10 @@ SaraMethod::SaraMethod(const NamedTensors& trainable, MethodOptions options, int
 
 StepReport SaraMethod::step(int64_t t, double lr) {
   const StepReport report = optimizer_.step(t, lr);
-  if (!ema_) return report;
+  if (!ema_) {
+    optimizer_.drop_values_();
+    return report;
+  }
   if (report.reselected) ema_->reselected();
   if (!report.skipped) ema_->update();
   return report;

@@ -16,7 +16,8 @@ constexpr int64_t kPiece = 16 * kBlock;       // what a thread takes at once
 
 // A tensor of the pass as plain memory.
 struct Part {
-  float *p, *m, *v;       // m and v null with 8-bit moments
+  float* p;               // null: the dense fp32 weights themselves
+  float *m, *v;           // null with 8-bit moments
   int8_t* m_codes;        // null with fp32 moments
   uint8_t* v_codes;
   float *m_scales, *v_scales;
@@ -37,7 +38,7 @@ Part part_of(const Values& values, const PassSlot& item, const std::vector<AdamW
   const int64_t count = slot.end - slot.begin;
   SARA_CHECK(slot.indices.is_contiguous() && slot.base.is_contiguous() && slot.indices.numel() == count && slot.base.numel() == count);
   Part part{};
-  part.p = values.values().data_ptr<float>() + slot.begin;
+  if (!values.values_dropped()) part.p = values.values().data_ptr<float>() + slot.begin;
   if (values.eight_bit_moments()) {
     const EightBit first = values.first_moment(slot), second = values.second_moment(slot);
     part.m_codes = first.codes.data_ptr<int8_t>();
@@ -69,11 +70,6 @@ Part part_of(const Values& values, const PassSlot& item, const std::vector<AdamW
   return part;
 }
 
-template <class Dense, class Index>
-void write(Dense* dense, const Index* where, const Dense* from, int64_t count) {
-  for (int64_t k = 0; k < count; ++k) dense[where[k]] = from[k];
-}
-
 // Where flat positions of the contiguous tensor lie in a strided one.
 template <class Index>
 void strided_offsets(const Part& part, const Index* where, int64_t* offsets, int64_t count) {
@@ -84,19 +80,34 @@ void strided_offsets(const Part& part, const Index* where, int64_t* offsets, int
   }
 }
 
-template <class Dense>
-void write_dense(const Part& part, int64_t begin, const Dense* from, int64_t count) {
-  auto* dense = static_cast<Dense*>(part.dense);
+// Calls use(offsets) with where `count` entries from `begin` lie in the dense tensor's memory.
+template <class Use>
+void with_offsets(const Part& part, int64_t begin, int64_t count, const Use& use) {
   const auto by = [&](const auto* where) {
-    if (part.sizes.empty()) return write(dense, where, from, count);
+    if (part.sizes.empty()) return use(where);
     int64_t offsets[kBlock];
     strided_offsets(part, where, offsets, count);
-    write(dense, offsets, from, count);
+    use(static_cast<const int64_t*>(offsets));
   };
   if (part.index_type == torch::kInt)
     by(static_cast<const int32_t*>(part.indices) + begin);
   else
     by(static_cast<const int64_t*>(part.indices) + begin);
+}
+
+template <class Dense>
+void write_dense(const Part& part, int64_t begin, const Dense* from, int64_t count) {
+  auto* dense = static_cast<Dense*>(part.dense);
+  with_offsets(part, begin, count, [&](const auto* where) {
+    for (int64_t k = 0; k < count; ++k) dense[where[k]] = from[k];
+  });
+}
+
+void read_dense(const Part& part, int64_t begin, float* to, int64_t count) {
+  const auto* dense = static_cast<const float*>(part.dense);
+  with_offsets(part, begin, count, [&](const auto* where) {
+    for (int64_t k = 0; k < count; ++k) to[k] = dense[where[k]];
+  });
 }
 
 // What decay pulls this block to, as fp32; null for zero.
@@ -108,14 +119,15 @@ const float* widened_base(const Part& part, int64_t begin, int64_t count, float*
   return room;
 }
 
-void update_eight_bit(const Part& part, int64_t begin, int64_t count, const float* target) {
+void update_eight_bit(const Part& part, int64_t begin, int64_t count, float* p, const float* target) {
   float m[kMomentBlock], v[kMomentBlock];
   for (int64_t end = begin + count; begin < end; begin += kMomentBlock) {
     const int64_t size = std::min(kMomentBlock, end - begin), block = begin / kMomentBlock;
     const auto position = static_cast<uint32_t>(part.first + begin);
     widen_signed_codes(part.m_codes + begin, part.m_scales[block], m, size);
     widen_unsigned_codes(part.v_codes + begin, part.v_scales[block], v, size);
-    update_adamw(part.p + begin, part.gradient + begin, m, v, target, size, part.factors);
+    update_adamw(p, part.gradient + begin, m, v, target, size, part.factors);
+    p += size;
     part.m_scales[block] = round_to_signed_codes(m, part.m_codes + begin, size, position, part.key);
     part.v_scales[block] = round_to_unsigned_codes(v, part.v_codes + begin, size, position, part.key);
     if (target) target += size;
@@ -123,11 +135,12 @@ void update_eight_bit(const Part& part, int64_t begin, int64_t count, const floa
 }
 
 void update_block(const Part& part, int64_t begin, int64_t count) {
-  float target[kBlock];
-  float* p = part.p + begin;
+  float target[kBlock], read[kBlock];
+  float* const p = part.p ? part.p + begin : read;
+  if (!part.p) read_dense(part, begin, read, count);
   const float* towards = widened_base(part, begin, count, target);
   if (part.m_codes)
-    update_eight_bit(part, begin, count, towards);
+    update_eight_bit(part, begin, count, p, towards);
   else
     update_adamw(p, part.gradient + begin, part.m + begin, part.v + begin, towards, count, part.factors);
   if (part.dtype == torch::kFloat) return write_dense<float>(part, begin, p, count);
@@ -197,7 +210,7 @@ void pass_by_tensors(const Values& values, const std::vector<PassSlot>& slots, c
 }  // namespace
 
 void adamw_pass_(const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, bool decay_to_base) {
-  if (!values.values().is_cpu()) return pass_by_tensors(values, slots, groups, decay_to_base);
+  if (!values.gradient().is_cpu()) return pass_by_tensors(values, slots, groups, decay_to_base);
   std::vector<Part> parts;
   for (const PassSlot& item : slots) parts.push_back(part_of(values, item, groups, decay_to_base));
   pass_on_cpu(parts);

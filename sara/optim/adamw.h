@@ -60,6 +60,7 @@ class AdamW {
   // The next step as torch's optimizers take it: the gradient stays until zero_grad(). One GroupStep a group.
   StepReport step_keeping_gradient(const std::vector<GroupStep>& groups);
   void zero_grad() { values_.clear_gradient_(); }
+  void drop_values_() { values_.drop_values_(); }  // of fp32 weights, until someone asks for them (sparse/values.h)
   void scale_gradient_(double factor);  // of what was gathered so far: takes a loss scale out before the step
 
   double lr() const;  // the option, or lr_for_threshold(threshold())

@@ -21,6 +21,7 @@ void ValuesEma::update() {
 
 void ValuesEma::reselected() {
   const torch::NoGradGuard no_grad;
+  if (learned_.is_alias_of(values_.values())) learned_.set_data(torch::empty({values_.selected()}, learned_.options()));  // that buffer holds survivors alone now
   std::map<std::string, torch::Tensor> learned;
   for (Learned& item : values_.learned()) learned.emplace(item.name, std::move(item.values));
   std::vector<torch::Tensor> positions;

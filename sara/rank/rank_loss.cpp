@@ -34,7 +34,7 @@ std::vector<RankTerm> rank_terms(const Values& values, int64_t step, const RankL
 double add_rank_term_(const Values& values, const RankTerm& term, const torch::Tensor& gradient) {
   const Values::Slot& slot = values.slots()[term.slot];
   const int64_t rows = slot.weight.size(0);
-  const NuclearNorm norm = nuclear_norm(Values::span(values.values(), slot), slot.indices, rows, slot.weight.numel() / rows);
+  const NuclearNorm norm = nuclear_norm(values.values_of(slot), slot.indices, rows, slot.weight.numel() / rows);
   gradient.add_(norm.gradient, term.factor);
   return term.factor * norm.value;
 }

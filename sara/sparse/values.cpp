@@ -57,8 +57,29 @@ torch::Tensor Values::base() const {
   return out;
 }
 
+const torch::Tensor& Values::values() const {
+  if (std::exchange(values_dropped_, false))
+    for (const Slot& slot : slots_) span(values_, slot).copy_(gather(slot.weight, slot.indices));
+  return values_;
+}
+
+torch::Tensor Values::values_of(const Slot& slot) const { return values_dropped_ ? gather(slot.weight, slot.indices) : span(values_, slot); }
+
+const std::vector<torch::Tensor>& Values::parameters() const {
+  values();
+  return parameters_;
+}
+
+void Values::drop_values_() {
+  for (const Slot& slot : slots_)
+    if (!slot.weight.is_cpu() || slot.weight.scalar_type() != torch::kFloat) return;
+  zero_and_release_(values_);
+  values_dropped_ = true;
+}
+
 int64_t Values::below(double threshold) const {
-  int64_t count = indices_below(values_, threshold).numel();
+  int64_t count = 0;
+  for (const Slot& slot : slots_) count += indices_below(values_of(slot), threshold).numel();
   for (const Retired& retired : retired_)
     if (retired.values.defined()) count += indices_below(retired.values, threshold).numel();
   return count;
@@ -73,12 +94,13 @@ torch::Tensor Values::open_gradient_(size_t slot) {
 void Values::gather_gradient_(size_t slot, const torch::Tensor& dense) { gather_add_(open_gradient_(slot), dense, slots_[slot].indices); }
 
 void Values::scatter_() const {
-  for (const Slot& slot : slots_) sara::scatter_(slot.weight, slot.indices, span(values_, slot));
+  for (const Slot& slot : slots_) sara::scatter_(slot.weight, slot.indices, values_of(slot));
 }
 
 void Values::reselect_(double threshold) {
   adopt_gradients_();
-  // Survivors move to the front of the buffers slot by slot, then each buffer is cut: never a second copy of more than one.
+  values();
+  // Survivors move to the front of the buffers slot by slot, then each buffer is cut where it lies: never a second copy.
   std::vector<torch::Tensor*> buffers{&values_, &gradient_};
   if (!eight_bit_moments()) buffers.insert(buffers.end(), {&exp_avg_, &exp_avg_sq_});
   std::vector<torch::Tensor> codes[2], scales[2];  // of the survivors' 8-bit moments
@@ -110,7 +132,7 @@ void Values::reselect_(double threshold) {
     slot.end = begin;
   }
   if (slots_.empty()) return;
-  for (torch::Tensor* buffer : buffers) *buffer = buffer->narrow(0, 0, begin).clone();
+  for (torch::Tensor* buffer : buffers) *buffer = cut_(*buffer, begin);
   if (eight_bit_moments()) {
     exp_avg_ = torch::cat(codes[0]);
     exp_avg_sq_ = torch::cat(codes[1]);
@@ -124,7 +146,7 @@ std::vector<Learned> Values::learned() const {
   std::vector<Learned> out;
   for (size_t i = slots_.size(); i-- > 0;) {
     const Slot& slot = slots_[i];
-    Learned learned{slot.name, slot.weight, slot.indices, span(values_, slot), slot.base.to(torch::kFloat)};
+    Learned learned{slot.name, slot.weight, slot.indices, values_of(slot), slot.base.to(torch::kFloat)};
     if (const Retired& retired = retired_[i]; retired.indices.defined()) {
       const torch::Tensor indices = torch::cat({learned.indices, retired.indices}), order = indices.argsort();
       learned.indices = indices.index_select(0, order);
@@ -139,7 +161,8 @@ std::vector<Learned> Values::learned() const {
 HeldBytes Values::held_bytes() const {
   const auto bytes = [](const torch::Tensor& tensor) { return tensor.defined() ? static_cast<int64_t>(tensor.nbytes()) : 0; };
   HeldBytes held;
-  for (const torch::Tensor* buffer : {&values_, &gradient_, &exp_avg_, &exp_avg_sq_, &exp_avg_scale_, &exp_avg_sq_scale_}) held.state += bytes(*buffer);
+  for (const torch::Tensor* buffer : {&gradient_, &exp_avg_, &exp_avg_sq_, &exp_avg_scale_, &exp_avg_sq_scale_}) held.state += bytes(*buffer);
+  if (!values_dropped_) held.state += bytes(values_);
   for (size_t i = 0; i < slots_.size(); ++i) {
     held.index += bytes(slots_[i].indices) + bytes(retired_[i].indices);
     held.state += bytes(retired_[i].values);

@@ -67,7 +67,7 @@ class Values {
   int64_t selected() const { return selected_; }  // weights in the first mask
   int64_t below(double threshold) const;          // of the first mask, how many learned values are below it now
 
-  const torch::Tensor& values() const { return values_; }
+  const torch::Tensor& values() const;
   const torch::Tensor& gradient() const { return gradient_; }
   const torch::Tensor& exp_avg() const { return exp_avg_; }        // 8-bit: codes, int8
   const torch::Tensor& exp_avg_sq() const { return exp_avg_sq_; }  // 8-bit: codes, uint8
@@ -82,10 +82,17 @@ class Values {
   // One tensor's span of one of the buffers above, as a view.
   static torch::Tensor span(const torch::Tensor& buffer, const Slot& slot) { return buffer.narrow(0, slot.begin, slot.end - slot.begin); }
 
+  // One tensor's values, [end - begin] fp32.
+  torch::Tensor values_of(const Slot& slot) const;
+  // fp32 weights on the CPU hold their values themselves, bit for bit. There this gives the memory of the buffer back, until
+  // values(), parameters() or a reselection asks for it; what shares that buffer reads zeros. Elsewhere it does nothing.
+  void drop_values_();
+  bool values_dropped() const { return values_dropped_; }
+
   // One leaf a group, for what expects parameters with gradients (clip_grad_norm_, a GradScaler): it shares the memory of
   // the group's values, its grad() that of their gradient. The same tensors for the object's life; reselect_() shortens
   // them. A grad() that was taken away means zero, one that was replaced is taken over.
-  const std::vector<torch::Tensor>& parameters() const { return parameters_; }
+  const std::vector<torch::Tensor>& parameters() const;
   std::pair<int64_t, int64_t> group_span(size_t group) const { return group_spans_.at(group); }  // begin, end
   std::pair<int64_t, int64_t> group_block_span(size_t group) const;  // the same of the scales of 8-bit moments
   void adopt_gradients_();
@@ -134,6 +141,7 @@ class Values {
   std::vector<std::pair<int64_t, int64_t>> group_spans_;
   NamedTensors scope_;
   std::map<std::string, std::string> base_hashes_;
+  mutable bool values_dropped_ = false;
   torch::Tensor values_, gradient_, exp_avg_, exp_avg_sq_;
   torch::Tensor exp_avg_scale_, exp_avg_sq_scale_;  // of 8-bit moments
   int64_t selected_ = 0;

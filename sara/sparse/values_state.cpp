@@ -113,7 +113,7 @@ std::vector<std::pair<std::string, int64_t>> Values::mask_counts() const {
 }
 
 ValuesState Values::state() const {
-  ValuesState state{values_, exp_avg_, exp_avg_sq_, {}, {}, mask_counts(), mask_hash_, exp_avg_scale_, exp_avg_sq_scale_};
+  ValuesState state{values(), exp_avg_, exp_avg_sq_, {}, {}, mask_counts(), mask_hash_, exp_avg_scale_, exp_avg_sq_scale_};
   if (active() == selected_) return state;
   std::vector<torch::Tensor> flags, retired;
   for (size_t i = 0; i < slots_.size(); ++i) {
@@ -191,6 +191,7 @@ void Values::load_state_(const ValuesState& state) {
   }
   retired_ = std::move(retired);
   values_ = own(state.values);
+  values_dropped_ = false;
   exp_avg_ = own(state.exp_avg);
   exp_avg_sq_ = own(state.exp_avg_sq);
   if (eight_bit_moments()) {

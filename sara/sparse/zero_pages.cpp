@@ -32,4 +32,13 @@ void zero_and_release_(const torch::Tensor& tensor) {
   std::memset(begin, 0, static_cast<size_t>(end - begin));
 }
 
+torch::Tensor cut_(const torch::Tensor& tensor, int64_t count) {
+  SARA_CHECK(tensor.is_contiguous() && tensor.dim() == 1 && tensor.storage_offset() == 0 && count <= tensor.numel());
+  const torch::Tensor front = tensor.narrow(0, 0, count);
+  if (!tensor.is_cpu()) return front.clone();
+  zero_and_release_(tensor.narrow(0, count, tensor.numel() - count));
+  tensor.storage().unsafeGetStorageImpl()->set_nbytes(count * tensor.element_size());
+  return torch::empty({0}, tensor.options()).set_(tensor.storage(), 0, {count}, {1});
+}
+
 }  // namespace sara

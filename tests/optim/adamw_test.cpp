@@ -86,6 +86,37 @@ TEST(AdamW, SkipsAStepWithNanAndChangesNothing) {
   EXPECT_FALSE(optimizer.step().skipped);  // the bad gradient is gone
 }
 
+TEST(AdamW, StepsOnValuesThatLieInTheWeightsAloneAreTheSameToTheBit) {
+  for (const bool eight_bit : {false, true}) {
+    auto kept = small_model(), dropped = small_model();
+    for (auto& model : {kept, dropped}) model->parameters()[2].set_data(model->parameters()[2].detach().t().contiguous().t());  // strided
+    const auto options = [&] { return AdamWOptions().threshold(0.1).lr(1e-2).progressive_iter(3).max_grad_norm(1).moments(eight_bit ? "8bit" : "fp32"); };
+    AdamW one(kept->named_parameters(), options()), other(dropped->named_parameters(), options());
+    for (int step = 0; step < 6; ++step) {
+      const auto gradients = random_gradients(kept);
+      for (auto& [model, optimizer] : {std::pair{&kept, &one}, std::pair{&dropped, &other}}) {
+        backward_with(*model, gradients);
+        optimizer->step();
+      }
+      other.drop_values_();
+      EXPECT_TRUE(other.values().values_dropped());
+      EXPECT_EQ(other.values().held_bytes().state + 4 * other.values().active(), one.values().held_bytes().state);
+      EXPECT_EQ(other.values().below(0.1), one.values().below(0.1));
+      for (size_t i = 0; i < kept->parameters().size(); ++i) EXPECT_TRUE(kept->parameters()[i].equal(dropped->parameters()[i])) << step;
+    }
+    EXPECT_TRUE(other.parameters()[0].equal(one.parameters()[0]));  // asked for, they are there again
+    EXPECT_FALSE(other.values().values_dropped());
+  }
+}
+
+TEST(AdamW, ValuesOfHalfWeightsAreNoCopyAndStay) {
+  auto model = small_model();
+  model->to(torch::kBFloat16);
+  AdamW optimizer(model->named_parameters(), plain());
+  optimizer.drop_values_();
+  EXPECT_FALSE(optimizer.values().values_dropped());
+}
+
 TEST(AdamW, AccumulatedBackwardsEqualOneOfTheMean) {
   auto one = small_model(), four = small_model();
   AdamW a(one->named_parameters(), plain()), b(four->named_parameters(), plain());

@@ -41,6 +41,16 @@ TEST(ZeroPages, NeighboursInTheSamePagesStay) {
   }
 }
 
+TEST(ZeroPages, ACutBufferStaysWhereItIsAndKeepsNoMoreThanItsFront) {
+  const torch::Tensor tensor = torch::arange(10'000'000).to(torch::kFloat), front = cut_(tensor, 1'000'000);
+  EXPECT_EQ(front.data_ptr(), tensor.data_ptr());
+  EXPECT_EQ(front.sizes(), at::IntArrayRef({1'000'000}));
+  EXPECT_EQ(front.storage().nbytes(), 4'000'000u);
+  EXPECT_TRUE(front.equal(torch::arange(1'000'000).to(torch::kFloat)));
+  EXPECT_LT(resident_bytes(tensor), 5'000'000);
+  EXPECT_EQ(cut_(front, 0).numel(), 0);
+}
+
 TEST(ZeroPages, NothingIsNothing) {
   const torch::Tensor none = torch::empty({0});
   zero_and_release_(none);
