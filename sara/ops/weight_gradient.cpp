@@ -13,14 +13,15 @@
 namespace sara {
 namespace {
 
-// Above this share of a weight a dense product and a gather take less time than single dot products (bench/sampled_matmul).
-constexpr double kBreakEvenFloat = 0.2, kBreakEvenBFloat = 0.15;
+// Above this share of a weight a dense product and a gather take less time than single dot products (bench/sampled_matmul; bf16 by
+// processor from 0.3 on).
+constexpr double kBreakEven = 0.3;
 constexpr int64_t kTileBytes = 1 << 23;
 
 bool is_sampled(const Values::Slot& slot) {
   if (!slot.row_starts.defined() || slot.indices.scalar_type() != torch::kInt) return false;
   const double density = double(slot.indices.numel()) / double(slot.weight.numel());
-  return density < (sampled_dtype(slot.weight.scalar_type()) == torch::kBFloat16 ? kBreakEvenBFloat : kBreakEvenFloat);
+  return density < kBreakEven;
 }
 
 // Adds the active entries of a gradient that `rows(begin, end)` gives tile by tile.
