@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <sstream>
 
+#include "cli/allocator.h"
 #include "cli/failure.h"
 #include "cli/help.h"
 #include "cli/output.h"
@@ -53,6 +54,7 @@ int report(const Failure& failure) {
 
 int main(int argc, char** argv) {
   using namespace sara::cli;
+  set_up_allocator();
   secure_standard_streams();
   try {
     run({argv + 1, argv + argc});
