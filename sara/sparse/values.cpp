@@ -158,6 +158,12 @@ std::vector<Learned> Values::learned() const {
   return out;
 }
 
+std::string Values::fingerprint() const {
+  Hasher hasher;
+  for (const Slot& slot : slots_) hasher.update(message(slot.name, "=", tensor_hash(slot.indices), tensor_hash(values_of(slot)), "\n"));
+  return hasher.hex();
+}
+
 HeldBytes Values::held_bytes() const {
   const auto bytes = [](const torch::Tensor& tensor) { return tensor.defined() ? static_cast<int64_t>(tensor.nbytes()) : 0; };
   HeldBytes held;

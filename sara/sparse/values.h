@@ -116,6 +116,9 @@ class Values {
   // Hash (XXH3-128, hex) of each tensor's bytes when this object was made, of every tensor in scope.
   const std::map<std::string, std::string>& base_hashes() const { return base_hashes_; }
 
+  // XXH3-128, hex, of the active positions and their values.
+  std::string fingerprint() const;
+
   HeldBytes held_bytes() const;
 
   // Throws InvalidArgument naming the first weight whose device, dtype or size is no longer that of its values.

@@ -9,8 +9,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = (
-    "base files sparse ops rank optim layers models tokenizers samplers weights methods data pipelines train "
-    "metrics analysis distributed"
+    "base files sparse ops rank optim layers models tokenizers samplers weights methods data pipelines distributed "
+    "train metrics analysis"
 ).split()
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]((?:sara|cli|tests)/[^">]+)[">]', re.MULTILINE)
 TORCH = re.compile(r'^\s*#\s*include\s*["<](torch/|ATen/)', re.MULTILINE)
