@@ -29,7 +29,7 @@ TEST(ProcessGroup, AGroupOfOneSendsNothingAndChangesNothing) {
 TEST(ProcessGroup, SumsAndTheLargestNumberAreTheSameOnEveryRank) {
   std::vector<torch::Tensor> sums(3);
   const auto thrown = run_ranks(3, [&](ProcessGroup& group) {
-    torch::Tensor numbers = torch::tensor({1.0, std::pow(0.1, group.rank())}, torch::kFloat).repeat(1000);
+    torch::Tensor numbers = torch::tensor({1.0, std::pow(0.1, group.rank())}, torch::kFloat).repeat({1000});
     group.sum_(numbers, "test");
     sums[static_cast<size_t>(group.rank())] = numbers;
     EXPECT_EQ(group.largest(10 - group.rank(), "test"), 10);
@@ -88,7 +88,7 @@ TEST(ProcessGroup, ARankThatNeverComesOrHangsIsGivenUpAfterTheTimeout) {
 // Both ways a tensor can travel: alone, and packed with others.
 TEST(CompactAllReduce, EveryGradientBecomesItsMean) {
   const auto of_rank = [](int64_t rank) {
-    torch::Generator generator = at::make_generator<at::CPUGeneratorImpl>(static_cast<uint64_t>(rank));
+    at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(static_cast<uint64_t>(rank));
     return std::vector<torch::Tensor>{torch::randn({kPackedWeights / 64}, generator), torch::randn({3, 4}, generator), torch::randn({8, 6}, generator).t(),
                                       torch::randn({2, 3, 4, 4}, generator).contiguous(torch::MemoryFormat::ChannelsLast),
                                       torch::randn({5}, generator).to(torch::kBFloat16), torch::empty({0})};

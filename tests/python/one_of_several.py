@@ -50,7 +50,10 @@ def accumulated(network, rank, size, lazily):
 
 def accelerated(network, rank, size):
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, GradientState
 
+    AcceleratorState._reset_state(True)  # what other tests of this process left
+    GradientState._reset_state()
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2)
     network, optimizer = accelerator.prepare(network, sara.AdamW(network, **OPTIONS))
     assert size == 1 or isinstance(network, torch.nn.parallel.DistributedDataParallel)
