@@ -13,13 +13,13 @@ from pitfall_runs import adapter_tensors, log, metadata
 from probe import BUILD
 from safetensors.torch import load_file
 
-SARA = BUILD / "sara"
+SARA, LR = BUILD / "sara", 2e-3
 
 
 @pytest.fixture(scope="module")
 def words(model, pictures):
     """The command of a small run with a switch after its second step; batch size and output are the caller's."""
-    return [SARA, "train", "--model", model, "--data", pictures, "--threshold", "0.02", "--force", "--lr", "2e-3", "--eps", "1e-4", "--steps", "4",
+    return [SARA, "train", "--model", model, "--data", pictures, "--threshold", "0.02", "--force", "--lr", LR, "--eps", "1e-4", "--steps", "4",
             "--progressive-iter", "2", "--checkpoint-every", "2", "--caption-dropout", "0.3", "--gradient-accumulation-steps", "2"]  # fmt: skip
 
 
@@ -35,8 +35,10 @@ def two(words, tmp_path_factory):
     return in_processes(2, words, output, "--batch-size", "1", "--json"), output
 
 
-def close(found, expected):
-    return (found.double() - expected.double()).abs().max() <= 2e-5 * expected.double().abs().max()
+def close(name, found, expected):
+    """Another order of additions in the gradients: a thousandth of a step for weights, a few units in the last place for moments."""
+    allowed = 1e-5 * expected.abs().max() if "exp_avg" in name else 1e-3 * LR
+    return (found - expected).abs().max() <= allowed
 
 
 def test_32_two_processes_of_batch_one_train_what_one_of_batch_two_trains(two, words, tmp_path):
@@ -51,12 +53,14 @@ def test_32_two_processes_of_batch_one_train_what_one_of_batch_two_trains(two, w
         mine, theirs = map(load_file, files)
         assert mine.keys() == theirs.keys()
         for name, tensor in theirs.items():
-            same = torch.equal(mine[name], tensor) if tensor.dtype in (torch.bool, torch.int64, torch.float64) else close(mine[name], tensor)
+            if name.startswith("progress."):
+                continue  # times, and losses that the log has shown
+            same = torch.equal(mine[name], tensor) if tensor.dtype in (torch.bool, torch.int64, torch.float64) else close(name, mine[name], tensor)
             assert same, (step, name)
     found, expected = (adapter_tensors(output / "adapter.safetensors") for output in (two[1], one))
     assert found.keys() == expected.keys()
     for key, (indices, delta) in expected.items():
-        assert torch.equal(found[key][0], indices) and (found[key][1] - delta).abs().max() < 1e-6
+        assert torch.equal(found[key][0], indices) and (found[key][1] - delta).abs().max() < 1e-3 * LR
 
 
 def test_32_rank_0_alone_writes_and_tells(two):
