@@ -15,7 +15,7 @@ from networks import batch, small_network
 import sara
 
 STEPS, SWITCH = 4, 2
-OPTIONS = dict(threshold=0.1, lr=5e-3, eps=1e-4, lambda_rank=1e-2, rank_layers="all", progressive_iter=SWITCH)
+OPTIONS = dict(threshold=0.1, lr=5e-3, eps=1e-4, lambda_rank=1e-2, rank_layers="all", progressive_iter=SWITCH, force=True)
 
 
 def loss_of_rows(network, step, rank, size, part=0, parts=1):
