@@ -78,7 +78,7 @@ TEST(ProcessGroup, ARankThatEndsIsAnErrorOfTheOthersAtOnce) {
 TEST(ProcessGroup, ARankThatNeverComesOrHangsIsGivenUpAfterTheTimeout) {
   EXPECT_THROW(ProcessGroup(rank_of(0, 2, free_port()), std::chrono::seconds(1)), Error);
   const auto thrown = run_ranks(2, [](ProcessGroup& group) {
-    if (group.rank() == 1) return std::this_thread::sleep_for(std::chrono::seconds(3));
+    if (group.rank() == 1) return std::this_thread::sleep_for(std::chrono::seconds(2));
     group.wait_for_all("step");
   }, /*timeout_seconds=*/1);
   EXPECT_EQ(thrown[0].find("processes: rank 0 of 2 lost the others (step): "), 0U) << thrown[0];
