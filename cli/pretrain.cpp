@@ -2,6 +2,7 @@
 #include "cli/output.h"
 #include "cli/verbs.h"
 #include "sara/base/error.h"
+#include "sara/distributed/processes.h"
 #include "sara/train/pretrain.h"
 
 namespace sara::cli {
@@ -22,6 +23,8 @@ struct PretrainVerb {
 };
 
 void run_pretrain(const PretrainVerb& verb) {
+  if (const auto processes = processes_from_environment(); processes.count > 1)
+    throw InvalidArgument(message("WORLD_SIZE: sara pretrain runs in one process (got ", processes.count, "). Fix: start it without torchrun"));
   const auto& paths = verb.paths;
   if (paths.layout.empty()) throw InvalidArgument("layout: missing. Fix: add --layout FOLDER");
   if (paths.output.empty()) throw InvalidArgument("output: missing. Fix: add --output FOLDER");

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <ATen/Parallel.h>
+
 #include "cli/config_file.h"
 #include "cli/model_choice.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
 #include "sara/base/error.h"
+#include "sara/distributed/processes.h"
 #include "sara/train/fine_tune.h"
 #include "sara/weights/model_folder.h"
 
@@ -53,10 +56,17 @@ void run_train(TrainVerb& verb, const Command& command) {
   for (const char* act : {"overwrite", "resume", "allow_change", "strict"}) request.config.erase(act);  // of this start alone, not of the run
   request.config_toml = toml_text(request.config);
   request.config["sara_version"] = version();
+  const Processes processes = processes_from_environment();
+  if (processes.count > 1 && !command.global().threads) at::set_num_threads(static_cast<int>(default_threads(processes)));
   const auto summary = fine_tune(request);
+  if (processes.rank > 0) {
+    if (summary.contains("stopped")) throw Error(message("rank ", processes.rank, ": stopped by a signal; rank 0 has saved the run"), summary["stopped"].get<int>());
+    return;
+  }
   if (summary.contains("stopped")) {
     throw Error(message("stopped by a signal after step ", summary["steps"].dump(), "; ", summary["result"].get<std::string>(), " and the whole state are saved in ",
-                        request.run.output, ". Fix: go on with ", resume_command(request.run.output, command)),
+                        request.run.output, ". Fix: go on with ", processes.count > 1 ? message("the same launcher, ", processes.count, " processes of ") : "",
+                        resume_command(request.run.output, command)),
                 summary["stopped"].get<int>());
   }
   if (verb.output.json) {

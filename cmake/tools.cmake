@@ -2,7 +2,8 @@
 sara_add_room(tokenizers DEPENDS files LIBRARIES PkgConfig::TEXT)
 sara_add_room(data TORCH DEPENDS weights tokenizers)
 sara_add_room(pipelines TORCH DEPENDS data samplers methods)
-sara_add_room(train TORCH DEPENDS pipelines)
+include(distributed)
+sara_add_room(train TORCH DEPENDS pipelines distributed)
 sara_add_room(metrics TORCH DEPENDS data)
 
 file(GLOB cli_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cli/*.cpp)

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -14,6 +16,7 @@ from sara import _core
 from sara._build_info import version
 from sara.layers import switch, switch_back
 from sara.parameters import scope_of
+from sara.processes import HiddenFromDDP, average, require_same, world_size
 from sara.selection import budget_text, patterns, weights_of
 
 _DEFAULTS = _core.option_defaults()
@@ -32,13 +35,15 @@ class StepReport(NamedTuple):
     skipped: bool  # the gradient was not finite: weights and moments untouched
 
 
-def _require_one_process():
-    # DistributedDataParallel averages dense gradients; the compact ones would silently differ between processes.
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
-        raise _core.InvalidArgument(
-            f"torch.distributed: {distributed.get_world_size()} processes, but the compact gradient is not averaged over them. Fix: train in one process"
-        )
+def _weakly(method):
+    """The method as a function that keeps its object from nothing."""
+    held = weakref.WeakMethod(method)
+
+    def call():
+        if (bound := held()) is not None:
+            bound()
+
+    return call
 
 
 def _check_group(settings):
@@ -87,6 +92,10 @@ class AdamW(torch.optim.Optimizer):
     selection: which weights, by name: "below" the threshold (the paper), or, with a budget, "largest", "random" (by seed),
         "smallest_per_tensor", "changed" (those that moved most from this model to `tuned`, a module of the same kind).
 
+    Several processes (torch.distributed started before): each backward pass ends with one exchange that averages the compact gradient
+    over them; no wrapper is needed. Every process makes the optimizer on the same weights and runs the same number of backward passes and
+    steps. A module may be wrapped in DistributedDataParallel afterwards, by accelerate too; not before.
+
     sparse_backward: let the model's nn.Linear and nn.Conv2d compute the selected entries of their weight gradients alone, by the
         library's forward and backward (until close()); they have no second derivative. False: dense gradients, freed layer by
         layer. Only where a module was given, not a list of parameters.
@@ -123,7 +132,8 @@ class AdamW(torch.optim.Optimizer):
     ) -> None:
         self._core = None
         self._identity = id(self)
-        _require_one_process()
+        self._processes = world_size()
+        self._synchronized, self._waiting = True, False
         scope = scope_of(model)
         for _, settings in scope.groups:
             _check_group(settings)
@@ -160,8 +170,12 @@ class AdamW(torch.optim.Optimizer):
         tensors = {name: parameter for named, _ in scope.groups for name, parameter in named}
         self._homes = [(name, *scope.owners[name], tensors[name]) for name in self._core.trained_names() if name in scope.owners]
         self._switched = switch(scope.modules, {id(tensors[name]) for name in self._core.trained_names()}) if sparse_backward else []
+        self._hidden = HiddenFromDDP(scope.modules if self._processes > 1 else (), {id(tensors[name]) for name in self._core.trained_names()})
         self.report: StepReport | None = None
         try:
+            if self._processes > 1:
+                self._require_same("at the start")
+                self._core.after_backward(_weakly(self._after_backward))
             if lr is None:
                 rates = [settings.get("lr") for _, settings in scope.groups]
                 lr = self._core.lr() if None in rates else rates[0]
@@ -190,14 +204,31 @@ class AdamW(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         core = self._bound()
-        _require_one_process()
+        self._require_known_processes()
+        if self._waiting:
+            self._average()
         steps = [(float(g["lr"]), float(g["betas"][0]), float(g["betas"][1]), float(g["eps"]), float(g["weight_decay"])) for g in self.param_groups]
         self.report = StepReport(**core.step(steps))
+        if self.report.reselected and self._processes > 1:
+            self._hidden.refresh()
+            self._require_same(f"after step {core.steps}")
         return loss
+
+    @contextlib.contextmanager
+    def no_sync(self):
+        """In several processes: backward passes inside do not average the compact gradient; the first one outside, or step(), averages what
+        has come together. For gradient accumulation, where it saves exchanges; the result is the same without. Every process does the same.
+        """
+        before, self._synchronized = self._synchronized, False
+        try:
+            yield
+        finally:
+            self._synchronized = before
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clears the compact gradient. The buffer stays, whatever set_to_none says. (model.zero_grad() does not reach it.)"""
         self._open().zero_grad()
+        self._waiting = False
 
     def parameters(self) -> list[torch.Tensor]:
         """The compact parameters, one a group: for clip_grad_norm_ and the like."""
@@ -239,6 +270,10 @@ class AdamW(torch.optim.Optimizer):
         groups = {index: {key: tensor.to(device) for key, tensor in group.items()} for index, group in groups.items()}
         flat = {key: torch.cat([groups[index][key] for index in reversed(range(len(groups)))]) for key in keys}
         core.load_state({**state_dict["sara"], **flat})
+        self._waiting = False
+        if self._processes > 1:
+            self._hidden.refresh()
+            self._require_same("after load_state_dict")
         for group, settings in zip(self.param_groups, saved):
             group.update({key: value for key, value in settings.items() if key != "params"})
 
@@ -301,6 +336,8 @@ class AdamW(torch.optim.Optimizer):
             return
         self._core = None
         switch_back(getattr(self, "_switched", ()))
+        if hasattr(self, "_hidden"):
+            self._hidden.undo()
         for parameter, flag in self._flags:
             parameter.requires_grad_(flag)
 
@@ -308,6 +345,26 @@ class AdamW(torch.optim.Optimizer):
         # A wrapper that took over this object's attributes (Lightning's does) is not this object.
         if getattr(self, "_core", None) is not None and self._identity == id(self):
             self.close()
+
+    # Several processes.
+
+    def _after_backward(self):
+        self._waiting = True
+        if self._synchronized:
+            self._average()
+
+    def _average(self):
+        average(self._core.gradient())
+        self._waiting = False
+
+    def _require_same(self, when):
+        require_same(self._core.fingerprint(), when, self._core.gradient().device)
+
+    def _require_known_processes(self):
+        if world_size() != self._processes:
+            raise _core.InvalidArgument(
+                f"torch.distributed: {world_size()} processes now, {self._processes} when the optimizer was made. Fix: call init_process_group, or make the Accelerator, first"
+            )
 
     def _bound(self):
         """The core, after a look whether the model still holds the parameters that it trains."""

@@ -84,6 +84,10 @@ def scope_of(model):
             raise InvalidArgument('model: a group without "params". Fix: {"params": module or named parameters, "lr": ...}')
         params = settings.pop("params")
         if isinstance(params, torch.nn.Module):
+            if isinstance(params, torch.nn.parallel.DistributedDataParallel):
+                raise InvalidArgument(
+                    "model: wrapped in DistributedDataParallel already, which waits for dense gradients. Fix: make the optimizer on the module itself, then wrap it"
+                )
             params = unwrapped(params)
             scope.modules.append(params)
             scope.family = scope.family or family_of(params)

@@ -120,6 +120,18 @@ std::optional<at::ScalarType> common_dtype(const AdamW& self) {
   return dtype;
 }
 
+// A Python function for a thread of the backward pass; let go of under Python's lock too.
+std::function<void()> called_from_any_thread(py::function then) {
+  const std::shared_ptr<py::function> held(new py::function(std::move(then)), [](py::function* function) {
+    const py::gil_scoped_acquire locked;
+    delete function;
+  });
+  return [held] {
+    const py::gil_scoped_acquire locked;
+    (*held)();
+  };
+}
+
 }  // namespace
 
 void register_adamw(py::module_& module) {
@@ -132,6 +144,10 @@ void register_adamw(py::module_& module) {
       .def("step", &step, py::arg("groups"))
       .def("zero_grad", &AdamW::zero_grad)
       .def("parameters", &AdamW::parameters)
+      .def("gradient", &AdamW::gathered_gradient)
+      .def("fingerprint", [](const AdamW& self) { return self.values().fingerprint(); }, py::call_guard<py::gil_scoped_release>())
+      .def(
+          "after_backward", [](AdamW& self, py::function then) { self.after_backward(called_from_any_thread(std::move(then))); }, py::arg("then"))
       .def("lr", &AdamW::lr)
       .def("state", &state)
       .def("load_state", &load_state, py::arg("state"))

@@ -18,7 +18,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 std::mutex mutex;
-std::atomic<bool> is_quiet{false};
+std::atomic<bool> is_quiet{false}, is_silent{false};
 bool line_open = false;  // a redrawn line waits for its newline
 std::optional<Clock::time_point> last_plain;
 
@@ -41,13 +41,15 @@ void write_line(std::string_view prefix, std::string_view text) {
 }  // namespace
 
 void log_info(std::string_view text) {
-  if (!is_quiet) write_line("", text);
+  if (!is_quiet && !is_silent) write_line("", text);
 }
 
-void log_warning(std::string_view text) { write_line("sara: warning: ", text); }
+void log_warning(std::string_view text) {
+  if (!is_silent) write_line("sara: warning: ", text);
+}
 
 void log_progress(std::string_view text, bool last, double plain_seconds) {
-  if (is_quiet) return;
+  if (is_quiet || is_silent) return;
   if (is_terminal()) {
     const std::lock_guard lock(mutex);
     std::string line = "\r\x1b[K";
@@ -64,5 +66,6 @@ void log_progress(std::string_view text, bool last, double plain_seconds) {
 }
 
 void set_quiet(bool quiet) { is_quiet = quiet; }
+void set_silent(bool silent) { is_silent = silent; }
 
 }  // namespace sara

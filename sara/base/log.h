@@ -14,5 +14,7 @@ void log_progress(std::string_view text, bool last = false, double plain_seconds
 
 // Silences info and progress (not warnings), for tests and --quiet.
 void set_quiet(bool quiet);
+// Silences warnings too, in a process whose twin tells the same.
+void set_silent(bool silent);
 
 }  // namespace sara

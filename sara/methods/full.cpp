@@ -5,8 +5,10 @@
 #include <utility>
 
 #include "sara/base/error.h"
+#include "sara/base/hash.h"
 #include "sara/optim/grad_clip.h"
 #include "sara/sparse/scope.h"
+#include "sara/sparse/values.h"
 #include "sara/weights/tensor_file.h"
 
 namespace sara {
@@ -66,6 +68,19 @@ FullMethod::FullMethod(NamedTensors scope, const MethodOptions& options)
       optimizer_(tensors_of(scope_), {options_.adam_beta1(), options_.adam_beta2(), options_.eps(), options_.weight_decay()}) {}
 
 int64_t FullMethod::trained() const { return weight_count(scope_); }
+
+std::vector<torch::Tensor> FullMethod::gradients() {
+  std::vector<torch::Tensor> out;
+  for (const auto& [name, weight] : scope_)
+    if (weight.grad().defined()) out.push_back(weight.grad());
+  return out;
+}
+
+std::string FullMethod::fingerprint() const {
+  Hasher hasher;
+  for (const auto& [name, weight] : scope_) hasher.update(message(name, "=", tensor_hash(weight), "\n"));
+  return hasher.hex();
+}
 
 StepReport FullMethod::step(int64_t, double lr) {
   StepReport report;

@@ -15,6 +15,8 @@ class FullMethod : public Method {
   std::string name() const override { return "full"; }
   int64_t trained() const override;
   double default_lr() const override { return 1e-5; }  // the usual rate of full fine-tuning of Stable Diffusion
+  std::vector<torch::Tensor> gradients() override;
+  std::string fingerprint() const override;
   void scale_gradient_(double factor) override { gradient_scale_ *= factor; }  // fp16 gradients have no room for it before they are fp32
   StepReport step(int64_t t, double lr) override;
   void save(const std::string& path, const std::map<std::string, std::string>& metadata) const override;

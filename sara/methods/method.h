@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "sara/files/json.h"
 #include "sara/methods/method_state.h"
@@ -18,6 +19,12 @@ class Method {
   virtual std::string name() const = 0;
   virtual int64_t trained() const = 0;     // how many weights are trained
   virtual double default_lr() const = 0;   // when no rate is given; may throw InvalidArgument to ask for one
+
+  // What backward has gathered since the last step, to be averaged in place over the processes of a run: the same shapes in the same
+  // order in all of them. Valid until the next backward pass or step.
+  virtual std::vector<torch::Tensor> gradients() = 0;
+  // Hash of which weights are trained now and of their values: the same in all processes of a run after every step.
+  virtual std::string fingerprint() const = 0;
 
   // Multiplies the gradient gathered so far, in fp32, before clipping and the method's own terms: takes a loss scale out.
   virtual void scale_gradient_(double factor) = 0;

@@ -22,6 +22,8 @@ class SaraMethod : public Method {
   std::string name() const override { return "sara"; }
   int64_t trained() const override { return optimizer_.values().selected(); }
   double default_lr() const override { return optimizer_.lr(); }
+  std::vector<torch::Tensor> gradients() override { return {optimizer_.gathered_gradient()}; }
+  std::string fingerprint() const override { return optimizer_.values().fingerprint(); }
   void scale_gradient_(double factor) override { optimizer_.scale_gradient_(factor); }
   StepReport step(int64_t t, double lr) override;
   void use_averages_() override;

@@ -89,10 +89,15 @@ std::vector<GroupStep> AdamW::group_steps(double lr) const {
   return out;
 }
 
-void AdamW::scale_gradient_(double factor) {
+const torch::Tensor& AdamW::gathered_gradient() {
   const torch::NoGradGuard no_grad;
   values_.adopt_gradients_();
-  values_.gradient().mul_(factor);
+  return values_.gradient();
+}
+
+void AdamW::scale_gradient_(double factor) {
+  const torch::NoGradGuard no_grad;
+  gathered_gradient().mul_(factor);
 }
 
 StepReport AdamW::step(int64_t t, double lr) { return take_step(t, group_steps(lr), /*keep_gradient=*/false); }

@@ -61,6 +61,8 @@ class AdamW {
   StepReport step_keeping_gradient(const std::vector<GroupStep>& groups);
   void zero_grad() { values_.clear_gradient_(); }
   void drop_values_() { values_.drop_values_(); }  // of fp32 weights, until someone asks for them (sparse/values.h)
+  const torch::Tensor& gathered_gradient();  // [active] fp32, so far; to be averaged in place over processes before the step
+  void after_backward(std::function<void()> then) { values_.after_backward(std::move(then)); }
   void scale_gradient_(double factor);  // of what was gathered so far: takes a loss scale out before the step
 
   double lr() const;  // the option, or lr_for_threshold(threshold())

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/sparse/values.h"
 
+#include <torch/csrc/autograd/engine.h>
+
+#include <utility>
+
 #include "sara/base/error.h"
 #include "sara/base/hash.h"
 #include "sara/sparse/gather_scatter.h"
@@ -85,8 +89,16 @@ int64_t Values::below(double threshold) const {
   return count;
 }
 
+void Values::after_backward(std::function<void()> then) { *after_backward_ = {std::move(then)}; }
+
 torch::Tensor Values::open_gradient_(size_t slot) {
   require_in_place(slots_[slot]);
+  if (after_backward_->then && !std::exchange(after_backward_->queued, true)) {
+    torch::autograd::Engine::get_default_engine().queue_callback([after = after_backward_] {
+      after->queued = false;
+      if (after->then) after->then();
+    });
+  }
   adopt_gradient_(slots_[slot].group);
   return span(gradient_, slots_[slot]);
 }
@@ -156,6 +168,12 @@ std::vector<Learned> Values::learned() const {
     out.push_back(std::move(learned));
   }
   return out;
+}
+
+std::string Values::fingerprint() const {
+  Hasher hasher;
+  for (const Slot& slot : slots_) hasher.update(message(slot.name, "=", tensor_hash(slot.indices), tensor_hash(values_of(slot)), "\n"));
+  return hasher.hex();
 }
 
 HeldBytes Values::held_bytes() const {

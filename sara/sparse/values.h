@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "sara/sparse/eight_bit.h"
@@ -99,6 +101,8 @@ class Values {
 
   void gather_gradient_(size_t slot, const torch::Tensor& dense);  // adds
   torch::Tensor open_gradient_(size_t slot);                        // the slot's span of the gradient, to add to
+  // From now on `then` runs at the end of every backward pass that brought a gradient; empty: nothing does.
+  void after_backward(std::function<void()> then);
   void clear_gradient_();  // and gives its memory back until the next backward pass
   void scatter_() const;  // values -> dense weights
 
@@ -115,6 +119,9 @@ class Values {
 
   // Hash (XXH3-128, hex) of each tensor's bytes when this object was made, of every tensor in scope.
   const std::map<std::string, std::string>& base_hashes() const { return base_hashes_; }
+
+  // XXH3-128, hex, of the active positions and their values.
+  std::string fingerprint() const;
 
   HeldBytes held_bytes() const;
 
@@ -146,6 +153,11 @@ class Values {
   torch::Tensor exp_avg_scale_, exp_avg_sq_scale_;  // of 8-bit moments
   int64_t selected_ = 0;
   std::string mask_hash_;  // of all positions of the first mask
+  struct AfterBackward {
+    std::function<void()> then;
+    bool queued = false;  // in the pass that runs
+  };
+  std::shared_ptr<AfterBackward> after_backward_ = std::make_shared<AfterBackward>();
 };
 
 // XXH3-128 of a tensor's bytes in contiguous order, as 32 hex digits.

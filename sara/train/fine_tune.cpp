@@ -4,6 +4,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -21,6 +22,7 @@
 #include "sara/train/report.h"
 #include "sara/train/run_checkpoints.h"
 #include "sara/train/run_folder.h"
+#include "sara/train/several_processes.h"
 #include "sara/train/stop_signal.h"
 #include "sara/train/trainer.h"
 #include "sara/weights/model_folder.h"
@@ -32,6 +34,7 @@ namespace {
 namespace fs = std::filesystem;
 constexpr int64_t kSpareBytes = 256 << 20;  // log, samples and report of any run fit well
 constexpr int64_t kFramesPerSecond = 8;     // of samples
+constexpr int64_t kProcessTimeout = 7200;    // seconds
 constexpr int64_t kT5Length = 77;            // tokens of a training caption
 constexpr int64_t kWeightBytes = 8;         // at most, in the result: an fp32 value, and for an adapter its index
 constexpr int64_t kCheckpointBytes = 12;    // a trained weight's value and moments; two are there while an older one is replaced
@@ -54,9 +57,7 @@ c10::ScalarType text_dtype(const FineTuneRequest& request, const ModelFolder& mo
 // Latents and text of every sample; both encoders live only inside.
 TrainingData encode(const FineTuneRequest& request, const ModelFolder& model, const std::vector<Sample>& samples, const TransformOptions& transforms,
                     c10::Device device) {
-  const torch::NoGradGuard no_grad;
   TrainingData data;
-  data.transforms = transforms;
   const std::string folder = request.run.cache.value_or("");
   {
     const auto text = load_text_conditioner(model, text_dtype(request, model), device, t5_length(request, model));
@@ -69,15 +70,27 @@ TrainingData encode(const FineTuneRequest& request, const ModelFolder& model, co
     }
   }
   const auto vae = model.load_vae(torch::kFloat, device);
-  data.scaling_factor = vae->config().scaling_factor;
-  data.shift_factor = vae->config().shift_factor.value_or(0.0);
-  if (!samples.front().frames.empty()) data.clips.emplace(samples, request.clips);
-  data.latents = cache_latents(data.clips ? frames_of(samples) : samples, transforms, {.folder = folder, .encoder_hash = model.component_hash("vae")},
+  data.latents = cache_latents(samples.front().frames.empty() ? samples : frames_of(samples), transforms, {.folder = folder, .encoder_hash = model.component_hash("vae")},
                                [&](const torch::Tensor& pixels) {
                                  const auto posterior = vae->encode(pixels.to(device));
                                  return LatentDistribution{posterior.mean, (0.5 * posterior.logvar).exp()};
                                },
                                cache_progress("latents"));
+  return data;
+}
+
+// What rank 0 has encoded, on every rank.
+TrainingData training_data(const FineTuneRequest& request, const ModelFolder& model, const std::vector<Sample>& samples, c10::Device device,
+                           ProcessGroup& group) {
+  const torch::NoGradGuard no_grad;
+  TrainingData data;
+  if (group.is_first()) data = encode(request, model, samples, request.transforms, device);
+  share_encoded_(data, group);
+  data.transforms = request.transforms;
+  const auto vae = model.read_config<VaeConfig>("vae");
+  data.scaling_factor = vae.scaling_factor;
+  data.shift_factor = vae.shift_factor.value_or(0.0);
+  if (!samples.front().frames.empty()) data.clips.emplace(samples, request.clips);
   return data;
 }
 
@@ -106,8 +119,8 @@ void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std:
   for (size_t i = 0; i < images.size(); ++i) write_png((folder / (std::to_string(i) + ".png")).string(), images[i]);
 }
 
-std::map<std::string, std::string> adapter_metadata(const FineTuneRequest& request, const ModelFolder& model, double lr, int64_t steps) {
-  return {{"base_model", model.name()},
+std::map<std::string, std::string> adapter_metadata(const FineTuneRequest& request, const ModelFolder& model, double lr, int64_t steps, int64_t processes) {
+  std::map<std::string, std::string> out{{"base_model", model.name()},
           {"family", model.family()},
           {"precision", request.train.precision},
           {"lr", Json(lr).dump()},
@@ -115,6 +128,8 @@ std::map<std::string, std::string> adapter_metadata(const FineTuneRequest& reque
           {"prompt_prefix", request.images.caption_prefix},
           {"library_version", request.config.value("sara_version", "")},
           {"config", request.config.dump()}};
+  if (processes > 1) out["processes"] = std::to_string(processes);
+  return out;
 }
 
 void write_skipped(const std::string& path, const ImageFolderReport& report) {
@@ -151,10 +166,24 @@ MethodOptions method_options(const FineTuneRequest& request, bool clips) {
 
 double chosen_lr(const Method& method, const MethodOptions& options) { return options.lr() ? *options.lr() : method.default_lr(); }
 
+// The run of a rank that writes nothing.
+Json follow(const RunCheckpoints& checkpoints, Trainer& trainer, Method& method, ProcessGroup& group) {
+  const StopSignal signals;
+  trainer.run([&](const TrainingStep& step) { return !agree_after_step(group, method, step, checkpoints.due(step.step)).stops; });
+  require_same_weights(group, method, "at the end");
+  Json summary{{"rank", group.rank()}};
+  if (StopSignal::received()) summary["stopped"] = StopSignal::exit_code();
+  return summary;
+}
+
 }  // namespace
 
 Json fine_tune(const FineTuneRequest& request) {
-  const auto device = device_from_name(request.run.device);
+  const Processes processes = processes_from_environment();
+  const bool first = processes.rank == 0;
+  set_silent(!first);
+  if (request.run.process_timeout && processes.count == 1) throw InvalidArgument("process_timeout: no effect in one process. Fix: leave it out, or start several with torchrun");
+  const auto device = device_of_process(request.run.device, processes);
   if (request.run.data.empty()) throw InvalidArgument("data: missing. Fix: add --data FOLDER");
   if (request.run.sample_every && request.run.sample_prompt.empty())
     throw InvalidArgument("sample_every: no effect without prompts. Fix: add --sample-prompt TEXT, or leave it out");
@@ -169,8 +198,13 @@ Json fine_tune(const FineTuneRequest& request) {
   if (!clips && (request.clips.num_frames || request.clips.frame_stride))
     throw InvalidArgument("num_frames, frame_stride: no effect on models of pictures. Fix: leave them out, or add --motion-adapter");
   const auto samples = (clips ? read_clip_folder : read_image_folder)(request.run.data, request.images, &image_report);
-  const RunFolder folder(request.run.output, request.checkpoint.resume ? EarlierRun::resume : request.run.overwrite ? EarlierRun::replace : EarlierRun::refuse, kSpareBytes);
-  RunCheckpoints checkpoints(folder.path(), request.checkpoint, request.config, device, request.train.steps);
+  ProcessGroup group(processes, std::chrono::seconds(request.run.process_timeout.value_or(kProcessTimeout)));
+  std::optional<RunFolder> folder;  // of rank 0
+  if (first) folder.emplace(request.run.output, request.checkpoint.resume ? EarlierRun::resume : request.run.overwrite ? EarlierRun::replace : EarlierRun::refuse, kSpareBytes);
+  group.wait_for_all("opening the output folder");
+  RunCheckpoints checkpoints(request.run.output, request.checkpoint, request.config, device, request.train.steps, processes.count);
+  group.require_same(message(checkpoints.settings(), "|", request.train.max_skipped_steps), "the run (settings, threads, processor, versions, checkpoint to resume from)",
+                     "give all processes the same options, on machines of one kind");
   const auto objective = make_objective(SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json"),
                                         request.train, request.flow);
 
@@ -183,16 +217,17 @@ Json fine_tune(const FineTuneRequest& request) {
     throw InvalidArgument(message("resolution: not a multiple of ", unit, " (got ", request.transforms.resolution, ")"));
   const auto method = make_method(request.run.method, denoiser_tensors(model, *denoiser), method_options(request, clips), request.train.steps);
   const double lr = chosen_lr(*method, request.method);
-  folder.require_free(kSpareBytes + (kWeightBytes + (request.checkpoint.checkpoint_every ? 2 * kCheckpointBytes : 0)) * method->trained());
-  const auto data = encode(request, model, samples, request.transforms, device);
+  if (first) folder->require_free(kSpareBytes + (kWeightBytes + (request.checkpoint.checkpoint_every ? 2 * kCheckpointBytes : 0)) * method->trained());
+  const auto data = training_data(request, model, samples, device, group);
   checkpoints.data_is(data_hash(data));
   const int64_t factor = model.read_config<VaeConfig>("vae").factor(), side = request.transforms.resolution / factor;
   const PassSize size{request.train.batch_size, side, side, data.text.hidden.size(1), static_cast<int64_t>(denoiser->parameters().front().element_size()),
                       data.clips ? data.clips->frames() : 1};
-  const MemoryLevel level = choose_memory_level(*denoiser, size, request.memory, kStateBytes * method->trained());
+  const MemoryLevel level = choose_memory_level(*denoiser, size, request.memory, kStateBytes * method->trained(), processes.local_count);
   log_info(message("memory: ", memory_level_name(level), ", about ", denoiser->kept_bytes(size, level) / 1'000'000, " MB between forward and backward"));
   log_info(message(request.run.method, ": ", method->trained(), " weights are trained on ", samples.size(), clips ? " clips at " : " images at ", request.transforms.resolution,
                    " px, learning rate ", lr));
+  if (group.size() > 1) log_info(message("processes: ", group.size(), ", a batch of ", request.train.batch_size * group.size(), " over all of them"));
 
   std::optional<RunState> restored;
   if (checkpoints.resumed()) {
@@ -200,23 +235,25 @@ Json fine_tune(const FineTuneRequest& request) {
     method->load_state_(restored->method);
     restored->method = {};
   }
+  require_same_weights(group, *method, "at the start");
+  Trainer trainer(*denoiser, *method, *objective, data, request.train, request.method.seed(), lr, &group);
+  if (restored) trainer.load_state(restored->trainer);
+  if (!first) return follow(checkpoints, trainer, *method, group);
 
   // From here on the run leaves files: what is refused above may be tried again in the same folder.
-  write_file(folder.file("config.toml"), request.config_toml);
-  write_skipped(folder.file("skipped.txt"), image_report);
-  if (!restored) draw_samples(request, model, denoiser, folder.file("samples/before"));
+  write_file(folder->file("config.toml"), request.config_toml);
+  write_skipped(folder->file("skipped.txt"), image_report);
+  if (!restored) draw_samples(request, model, denoiser, folder->file("samples/before"));
 
-  Progress progress(folder.file("metrics.jsonl"), request.train.steps, request.train.batch_size * request.train.gradient_accumulation_steps,
+  Progress progress(folder->file("metrics.jsonl"), request.train.steps, request.train.batch_size * request.train.gradient_accumulation_steps * group.size(),
                     restored ? restored->progress : ProgressState{});
-  const auto result_path = folder.file(request.run.method == "full" ? "weights.safetensors" : "adapter.safetensors");
+  const auto result_path = folder->file(request.run.method == "full" ? "weights.safetensors" : "adapter.safetensors");
   int64_t last_step = restored ? restored->trainer.step : 0;
   TrainingStep last;
-  const auto save = [&](const std::string& path) { method->save(path, adapter_metadata(request, model, lr, last_step)); };
+  const auto save = [&](const std::string& path) { method->save(path, adapter_metadata(request, model, lr, last_step, group.size())); };
   int stopped = 0;
   {
     const StopSignal signals;
-    Trainer trainer(*denoiser, *method, *objective, data, request.train, request.method.seed(), lr);
-    if (restored) trainer.load_state(restored->trainer);
     const auto checkpoint = [&] {
       progress.flush_to_disk();
       checkpoints.save({method->state(), trainer.state(), progress.state()});
@@ -227,16 +264,18 @@ Json fine_tune(const FineTuneRequest& request) {
         last = step;
         progress.add(step);
         if (request.run.sample_every && step.step % *request.run.sample_every == 0 && step.step < request.train.steps)
-          draw_samples(request, model, denoiser, folder.file(message("samples/", sample_folder(step.step))));
-        if (StopSignal::save_asked() || checkpoints.due(step.step)) checkpoint();
-        return StopSignal::received() == 0;
+          draw_samples(request, model, denoiser, folder->file(message("samples/", sample_folder(step.step))));
+        const AfterStep next = agree_after_step(group, *method, step, checkpoints.due(step.step));
+        if (next.saves) checkpoint();
+        return !next.stops;
       });
+      require_same_weights(group, *method, "at the end");
       if (StopSignal::received()) checkpoint();
     } catch (const NonFinite&) {
-      const auto rescue = folder.file("emergency/" + fs::path(result_path).filename().string());
+      const auto rescue = folder->file("emergency/" + fs::path(result_path).filename().string());
       fs::create_directories(fs::path(rescue).parent_path());
       save(rescue);
-      write_json(folder.file("nan_report.json"), non_finite_report(last, samples, model, *denoiser));
+      write_json(folder->file("nan_report.json"), non_finite_report(last, samples, model, *denoiser));
       log_warning(message("saved the last finite weights: ", rescue, "; nan_report.json names the step's files, timesteps and layers"));
       throw;
     } catch (const std::exception&) {
@@ -253,7 +292,7 @@ Json fine_tune(const FineTuneRequest& request) {
     if (StopSignal::received()) {
       stopped = StopSignal::exit_code();
       if (checkpoints.last_saved() != last_step) checkpoint();  // the signal came after the last look
-      log_warning(message("stopped after step ", last_step, "; saved ", result_path, " and ", folder.file(message("checkpoints/step-", last_step))));
+      log_warning(message("stopped after step ", last_step, "; saved ", result_path, " and ", folder->file(message("checkpoints/step-", last_step))));
     }
   }
   method->use_averages_();
@@ -274,11 +313,12 @@ Json fine_tune(const FineTuneRequest& request) {
   summary["training_seconds"] = progress.elapsed();
   summary["peak_memory_gb"] = double(peak_resident_bytes()) / 1e9;
   summary["result"] = fs::path(result_path).filename().string();
+  if (group.size() > 1) summary["processes"] = group.size();
   if (stopped) summary["stopped"] = stopped;
-  write_json(folder.file("summary.json"), summary);
-  if (!stopped) draw_samples(request, model, denoiser, folder.file("samples/after"));
-  write_file(folder.file("loss.svg"), loss_chart(progress.losses()));
-  write_file(folder.file("report.html"), report_page(folder.path(), summary, request.config_toml, progress.losses(), request.run.sample_prompt));
+  write_json(folder->file("summary.json"), summary);
+  if (!stopped) draw_samples(request, model, denoiser, folder->file("samples/after"));
+  write_file(folder->file("loss.svg"), loss_chart(progress.losses()));
+  write_file(folder->file("report.html"), report_page(folder->path(), summary, request.config_toml, progress.losses(), request.run.sample_prompt));
   return summary;
 }
 

@@ -32,6 +32,7 @@ struct RunOptions {
   int64_t sample_steps = 30;
   std::optional<double> sample_guidance;
   std::optional<int64_t> max_sequence_length;
+  std::optional<int64_t> process_timeout;
 
   template <class V>
   void visit(V&& v) {
@@ -44,6 +45,7 @@ struct RunOptions {
     v("sample_prompt", sample_prompt, "Draw this prompt before and after training into samples/ (repeat for more)");
     v("sample_every", sample_every, "Draw the sample prompts after every this many steps too (default: before and after training only)", at_least(1));
     v("sample_steps", sample_steps, "Sampler steps of the samples", at_least(1));
+    v("process_timeout", process_timeout, "Seconds after which a process of several gives up a silent one; one that ended is noticed at once (default: 7200)", between(1, 31536000));
     v("max_sequence_length", max_sequence_length, "Tokens of a caption that SD 3's T5 reads (default: 77)", between(1, 512));
     v("sample_guidance", sample_guidance, "Guidance scale of the samples (default: as sara generate)", at_least(0));
   }
@@ -73,6 +75,10 @@ struct FineTuneRequest {
 // finite weights in emergency/ and nan_report.json instead. With checkpoints, checkpoints/step-N/ too; a resumed run leaves
 // what the uninterrupted one would have left. Returns summary.json's content; its key "stopped" is the signal's exit code when
 // SIGINT or SIGTERM ended the run early, after everything and a checkpoint was saved.
+//
+// Under torchrun (distributed/processes.h) several processes train together, each its rows of a batch; rank 0 alone encodes, writes, draws and
+// reports. Of the other ranks' summaries there is "rank", and "stopped". Throws InvalidArgument, in all of them, when their settings, selected weights or
+// trained values differ at the start, at the switch, or where a result is saved.
 Json fine_tune(const FineTuneRequest& request);
 
 }  // namespace sara

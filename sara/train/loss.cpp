@@ -20,6 +20,11 @@ NoiseDraws draw_noise(at::IntArrayRef shape, int64_t first_timestep, int64_t end
   return draws;
 }
 
+NoiseDraws NoiseDraws::rows(int64_t first, int64_t count) const {
+  const auto part = [&](const torch::Tensor& all) { return all.narrow(0, first, count); };
+  return {part(timesteps), part(noise), part(posterior_noise), part(dropped), rows_before + first, rows_behind + timesteps.size(0) - first - count};
+}
+
 torch::Tensor snr_weights(const NoiseSchedule& schedule, const torch::Tensor& timesteps, double gamma) {
   const auto alpha = schedule.alphas_cumprod().index_select(0, timesteps);
   const auto snr = alpha / (1 - alpha);

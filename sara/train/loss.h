@@ -17,6 +17,10 @@ struct NoiseDraws {
   torch::Tensor noise;            // [B, C, h, w] fp32
   torch::Tensor posterior_noise;  // [B, C, h, w] fp32
   torch::Tensor dropped;          // [B] bool: train this one on the empty caption
+  int64_t rows_before = 0, rows_behind = 0;  // of the whole batch, where these are the rows of one process
+
+  // The draws of rows first .. first + count - 1 of the batch.
+  NoiseDraws rows(int64_t first, int64_t count) const;
 };
 NoiseDraws draw_noise(at::IntArrayRef shape, int64_t first_timestep, int64_t end_timestep, double noise_offset, double caption_dropout, uint64_t key);
 

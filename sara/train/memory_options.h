@@ -30,7 +30,7 @@ constexpr int64_t kStateBytes = 12;
 
 // Sets the denoiser's memory level and returns it. With auto: the fastest level whose kept bytes, with the process as it is,
 // `still_to_come` bytes and what one block needs while it runs, stay in the budget; a warning when not even checkpoint does.
-// Throws what check_memory_options() throws.
-MemoryLevel choose_memory_level(Denoiser& denoiser, const PassSize& size, const MemoryOptions& options, int64_t still_to_come);
+// `processes` of the run share what is free on this machine. Throws what check_memory_options() throws.
+MemoryLevel choose_memory_level(Denoiser& denoiser, const PassSize& size, const MemoryOptions& options, int64_t still_to_come, int64_t processes = 1);
 
 }  // namespace sara

@@ -81,7 +81,9 @@ torch::Tensor FlowObjective::drawn_shares(int64_t count, uint64_t key) const {
 
 NoisyBatch FlowObjective::noisy(const torch::Tensor& latents, const NoiseDraws& draws, uint64_t key) const {
   const auto [first, end] = range_;
-  const auto from_noisiest = (drawn_shares(latents.size(0), key) * double(end - first)).to(torch::kLong).clamp(0, end - first - 1);
+  const int64_t count = latents.size(0);
+  const auto shares = drawn_shares(draws.rows_before + count + draws.rows_behind, key).narrow(0, draws.rows_before, count);
+  const auto from_noisiest = (shares * double(end - first)).to(torch::kLong).clamp(0, end - first - 1);
   const auto timesteps = end - 1 - from_noisiest;
   const auto told = schedule_.sigmas(timesteps) * double(schedule_.num_train_timesteps());
   return {timesteps, told, schedule_.add_noise(latents, draws.noise, timesteps), latents, draws.noise};

@@ -26,9 +26,9 @@ namespace fs = std::filesystem;
 
 // Options that change nothing that is trained. What model, tuned, data and the keys of captions name is compared by its
 // content, the device and the version with the environment.
-constexpr std::array<std::string_view, 28> kHarmless{
+constexpr std::array<std::string_view, 29> kHarmless{
     "adapter_dtype", "allow_nonfinite", "cache", "caption_column", "caption_extension", "checkpoint_every", "checkpoints_limit", "data",
-    "device", "force", "image_column", "json", "max_skipped_steps", "memory", "memory_budget", "model", "output", "overwrite", "resume",
+    "device", "force", "image_column", "json", "max_skipped_steps", "memory", "memory_budget", "model", "output", "overwrite", "process_timeout", "resume",
     "sample_every", "sample_guidance", "sample_prompt", "sample_steps", "sara_version", "skip_bad_images", "tokenizer", "tuned", "verify_images"};
 
 std::string text_hash(std::string_view text) {
@@ -46,10 +46,12 @@ Json trained_options(const Json& config) {
   return out;
 }
 
-Json environment_of(const Json& config, c10::Device device) {
+Json environment_of(const Json& config, c10::Device device, int64_t processes) {
   const char* mkl = std::getenv("MKL_CBWR");
-  return {{"threads", at::get_num_threads()}, {"cpu_capability", at::get_cpu_capability()}, {"mkl_cbwr", mkl ? Json(mkl) : Json()},
+  Json out{{"threads", at::get_num_threads()}, {"cpu_capability", at::get_cpu_capability()}, {"mkl_cbwr", mkl ? Json(mkl) : Json()},
           {"device", c10::DeviceTypeName(device.type(), /*lower_case=*/true)}, {"torch", TORCH_VERSION}, {"sara", config.value("sara_version", Json())}};
+  if (processes > 1) out["processes"] = processes;
+  return out;
 }
 
 // "batch_size: 4, now 8", for every name of either.
@@ -96,9 +98,9 @@ std::string data_hash(const TrainingData& data) {
   return hasher.hex();
 }
 
-RunCheckpoints::RunCheckpoints(const std::string& run_folder, const CheckpointOptions& options, const Json& config, c10::Device device, int64_t steps)
+RunCheckpoints::RunCheckpoints(const std::string& run_folder, const CheckpointOptions& options, const Json& config, c10::Device device, int64_t steps, int64_t processes)
     : run_folder_(run_folder), options_(options), files_(run_folder) {
-  const Json trained = trained_options(config), environment = environment_of(config, device);
+  const Json trained = trained_options(config), environment = environment_of(config, device, processes);
   facts_ = {{"config_hash", text_hash(text_of(trained))}, {"environment", environment}, {"config", config}};
   StopSignal::set_last_words("sara: error: ended at once by a second signal; no checkpoint is saved. Fix: start anew");
   if (!options.resume) return;
@@ -115,6 +117,10 @@ RunCheckpoints::RunCheckpoints(const std::string& run_folder, const CheckpointOp
   refuse_or_tell(differences);
   saved(step);
   log_info(message("resumed after step ", step, " from ", resumed_->path));
+}
+
+std::string RunCheckpoints::settings() const {
+  return message(text_of(facts_["config_hash"]), text_of(facts_["environment"]), options_.checkpoint_every.value_or(0), "|", resumed_ ? resumed_->step : -1);
 }
 
 void RunCheckpoints::refuse_or_tell(const std::vector<std::string>& differences) const {

@@ -29,7 +29,11 @@ class RunCheckpoints {
   // `config`: every option by name, "sara_version" too. `run_folder` is locked by the caller. With options.resume, finds the newest
   // whole checkpoint. Throws InvalidArgument when there is none, the run is finished, `steps` are fewer than were taken, or a
   // difference is not allowed; BadFile for a damaged checkpoint under `strict`.
-  RunCheckpoints(const std::string& run_folder, const CheckpointOptions& options, const Json& config, c10::Device device, int64_t steps);
+  RunCheckpoints(const std::string& run_folder, const CheckpointOptions& options, const Json& config, c10::Device device, int64_t steps, int64_t processes = 1);
+
+  // What all processes of a run must have in common: the options that change what is trained or when it is saved, the environment, and
+  // the step that is resumed from, as a text.
+  std::string settings() const;
 
   bool resumed() const { return resumed_.has_value(); }
 

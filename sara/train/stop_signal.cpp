@@ -11,6 +11,7 @@ namespace sara {
 namespace {
 
 volatile std::sig_atomic_t pending = 0;
+int adopted = 0;  // that of another process
 volatile std::sig_atomic_t asked_to_save = 0;
 constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 constexpr int kCount = 4;
@@ -36,6 +37,7 @@ void handle(int signal) {
 
 StopSignal::StopSignal() {
   pending = 0;
+  adopted = 0;
   asked_to_save = 0;
   for (int i = 0; i < kCount; ++i) {
     sigaction(kSignals[i], nullptr, &previous[i]);
@@ -52,7 +54,9 @@ StopSignal::~StopSignal() {
   for (int i = 0; i < kCount; ++i) sigaction(kSignals[i], &previous[i], nullptr);
 }
 
-int StopSignal::received() { return pending; }
+int StopSignal::received() { return pending ? pending : adopted; }
+
+void StopSignal::adopt(int signal) { adopted = signal; }
 
 bool StopSignal::save_asked() { 
   const bool asked = asked_to_save != 0;
@@ -68,6 +72,6 @@ void StopSignal::set_last_words(std::string_view line) {
   last_words_size = static_cast<int>(size) + 1;
 }
 
-int StopSignal::exit_code() { return code_of(pending); }
+int StopSignal::exit_code() { return code_of(received()); }
 
 }  // namespace sara

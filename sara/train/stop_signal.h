@@ -16,6 +16,9 @@ class StopSignal {
   StopSignal& operator=(const StopSignal&) = delete;
 
   static int received();   // the signal's number, 0: none
+  // Another process of the run received this one (0: none did): received() and exit_code() tell it from now
+  // on. The first signal that comes here afterwards is not a second one.
+  static void adopt(int signal);
   static int exit_code();  // 130 for SIGINT, 143 for the others
 
   static bool save_asked();  // true once for any number of SIGUSR1 since the last call

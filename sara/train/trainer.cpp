@@ -9,22 +9,27 @@
 #include "sara/base/error.h"
 #include "sara/base/log.h"
 #include "sara/base/random.h"
+#include "sara/distributed/compact_all_reduce.h"
 #include "sara/optim/lr_curve.h"
 
 namespace sara {
 
 Trainer::Trainer(Denoiser& denoiser, Method& method, const Objective& objective, const TrainingData& data, const TrainOptions& options,
-                 uint64_t seed, double lr)
+                 uint64_t seed, double lr, ProcessGroup* processes)
     : denoiser_(denoiser), method_(method), objective_(objective), data_(data), options_(options), seed_(seed), lr_(lr),
       timesteps_(trained_timesteps(options, objective.num_train_timesteps())),
-      order_(data.samples(), options.batch_size, seed) {
+      processes_(processes),
+      order_(data.samples(), options.batch_size * (processes ? processes->size() : 1), seed) {
   if (options.precision == "fp16") state_.loss_scale.emplace();
 }
 
 torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
   const int64_t batch = (step.step - 1) * options_.gradient_accumulation_steps + part;
+  const int64_t count = options_.batch_size, first = processes_ ? processes_->rank() * count : 0;  // this process's rows of it
+  const auto whole = order_.draws(batch);
   std::vector<int64_t> latent_rows, text_rows;
-  for (const auto& draw : order_.draws(batch)) {
+  for (int64_t row = first; row < first + count; ++row) {
+    const auto& draw = whole[static_cast<size_t>(row)];
     const bool flipped = is_flipped(data_.transforms, seed_, draw.epoch, draw.sample);
     for (const int64_t picture : data_.clips ? data_.clips->drawn(draw.sample, seed_, draw.epoch) : std::vector<int64_t>{draw.sample})
       latent_rows.push_back(data_.latents.row(picture, flipped));
@@ -37,8 +42,11 @@ torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
     return data_.clips ? pictures.unflatten(0, {-1, data_.clips->frames()}).transpose(1, 2).contiguous() : pictures;
   };
   const auto mean = taken(data_.latents.mean), std = taken(data_.latents.std);
-  const auto draws = draw_noise(mean.sizes(), timesteps_.first, timesteps_.second, options_.noise_offset, options_.caption_dropout,
-                                stream_key(seed_, "noise", step.step, part));
+  auto shape = mean.sizes().vec();
+  shape[0] = static_cast<int64_t>(whole.size());
+  const auto draws = draw_noise(shape, timesteps_.first, timesteps_.second, options_.noise_offset, options_.caption_dropout,
+                                stream_key(seed_, "noise", step.step, part))
+                         .rows(first, count);
   for (size_t i = 0; i < text_rows.size(); ++i) {
     if (draws.dropped[i].item<bool>()) text_rows[i] = TextCache::kEmpty;
   }
@@ -55,6 +63,31 @@ torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
   if (wanted.time_ids) added.time_ids = data_.latents.time_ids.index_select(0, rows).to(weight.device());
   const auto answer = denoiser_.forward(inputs.noisy.to(weight.options()), inputs.told.to(weight.device()), context.to(weight.options()), added);
   return objective_.loss(answer, inputs);
+}
+
+// One exchange of what the log tells, in fp64 (samples and timesteps are exact), then that of the gradient.
+void Trainer::average_over_processes(TrainingStep& step) {
+  const int64_t size = processes_->size(), parts = options_.gradient_accumulation_steps, rows = options_.batch_size;
+  torch::Tensor told = torch::zeros({2 * parts * size * rows + 1}, torch::kDouble);
+  auto* numbers = told.mutable_data_ptr<double>();
+  const auto place = [&](int64_t part, int64_t row) { return numbers + 2 * ((part * size + processes_->rank()) * rows + row); };
+  for (int64_t part = 0; part < parts; ++part) {
+    for (int64_t row = 0; row < rows; ++row) {
+      const auto mine = static_cast<size_t>(part * rows + row);
+      place(part, row)[0] = static_cast<double>(step.samples[mine]);
+      place(part, row)[1] = static_cast<double>(step.timesteps[mine]);
+    }
+  }
+  numbers[told.numel() - 1] = step.loss / static_cast<double>(size);
+  processes_->sum_(told, "step");
+  step.samples.clear();
+  step.timesteps.clear();
+  for (int64_t i = 0; i + 1 < told.numel(); i += 2) {
+    step.samples.push_back(static_cast<int64_t>(numbers[i]));
+    step.timesteps.push_back(static_cast<int64_t>(numbers[i + 1]));
+  }
+  step.loss = numbers[told.numel() - 1];
+  compact_all_reduce_(*processes_, method_.gradients());
 }
 
 void Trainer::load_state(const TrainerState& state) {
@@ -76,6 +109,7 @@ TrainingStep Trainer::take_step() {
     (scale ? loss * scale->scale() : loss).backward();
     done.loss += value;
   }
+  if (processes_ && processes_->size() > 1) average_over_processes(done);
   done.lr = lr_ * lr_curve(options_.lr_scheduler, done.step, options_.steps, options_.lr_warmup_steps);
   if (scale) {
     done.loss_scale = scale->scale();

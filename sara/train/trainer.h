@@ -9,6 +9,7 @@
 #include "sara/data/latent_cache.h"
 #include "sara/data/text_cache.h"
 #include "sara/data/transforms.h"
+#include "sara/distributed/process_group.h"
 #include "sara/methods/method.h"
 #include "sara/models/denoiser.h"
 #include "sara/train/loss_scale.h"
@@ -31,7 +32,7 @@ struct TrainingData {
 // One optimizer step as the log and the progress line see it.
 struct TrainingStep {
   int64_t step = 0;  // 1-based
-  double loss = 0;   // mean over the micro-batches, without the rank term
+  double loss = 0;   // mean over the micro-batches of all processes, without the rank term
   double lr = 0;
   double seconds = 0;
   std::optional<double> loss_scale;  // of this step's backward pass, in fp16
@@ -51,10 +52,14 @@ struct TrainerState {
 
 // The loop (Sec. 4, Alg. 1): batch -> noise -> denoiser -> loss -> backward -> method.step(). It knows Method, not SaRA.
 // All draws depend on (seed, step) alone, so that the same run gives the same bits.
+//
+// In several processes each takes its rows of every micro-batch of batch_size x processes: order of the data, noise and timesteps are
+// those of one process with that batch size. Gradients are averaged once an optimizer step, before everything that depends on them,
+// so all ranks take the same step, or skip it together; loss, samples and timesteps of a TrainingStep are those of all ranks.
 class Trainer {
  public:
   Trainer(Denoiser& denoiser, Method& method, const Objective& objective, const TrainingData& data, const TrainOptions& options,
-          uint64_t seed, double lr);
+          uint64_t seed, double lr, ProcessGroup* processes = nullptr);  // null: this process alone
 
   // Runs the steps that are left, 1..options.steps on a fresh object; calls `after` behind each one; returns early when `after` gives false, and
   // with a warning when nothing is left to train after a reselection.
@@ -69,6 +74,7 @@ class Trainer {
 
  private:
   TrainingStep take_step();
+  void average_over_processes(TrainingStep& step);
   torch::Tensor micro_batch_loss(TrainingStep& step, int64_t part);
 
   Denoiser& denoiser_;
@@ -79,6 +85,7 @@ class Trainer {
   uint64_t seed_;
   double lr_;
   std::pair<int64_t, int64_t> timesteps_;
+  ProcessGroup* processes_;
   BatchOrder order_;
   TrainerState state_;
 };

@@ -2,7 +2,7 @@
 """Behaviours that an implementation of SaRA is known to get wrong, at the program and its files.
 
 Rows 4-7, 9-11, 14-20, 23-27, 30, 31 and 51 are in pitfalls_test.cpp, on the optimizer itself; 13, 34, 48 and 49 in tests/python too, under
-their numbers; 37 is in test_flags.py, 42-52 in test_saving.py, 54-56 in test_scope.py. Row 32 (several processes) belongs to what this version does not have and refuses.
+their numbers; 37 is in test_flags.py, 42-52 in test_saving.py, 54-56 in test_scope.py. 32 is in test_several_processes.py.
 """
 
 import json

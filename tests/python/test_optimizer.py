@@ -453,16 +453,6 @@ def test_a_weight_that_was_moved_converted_or_replaced_is_told():
         assert optimizer.steps == 0
 
 
-def test_several_processes_are_refused_before_they_could_drift_apart(monkeypatch):
-    network = small_network()
-    optimizer = sara.AdamW(network, **PLAIN)
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    for use in (optimizer.step, lambda: sara.AdamW(small_network(), **PLAIN)):
-        with pytest.raises(ValueError, match="2 processes"):
-            use()
-
-
 def test_the_state_is_twenty_bytes_a_weight_and_does_not_grow_at_the_reselection():
     network = small_network()
     optimizer = sara.AdamW(network, **PLAIN, progressive_iter=1)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A room includes only rooms above it, and every room explains itself."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -9,8 +10,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = (
-    "base files sparse ops rank optim layers models tokenizers samplers weights methods data pipelines train "
-    "metrics analysis distributed"
+    "base files sparse ops rank optim layers models tokenizers samplers weights methods data pipelines distributed "
+    "train metrics analysis"
 ).split()
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]((?:sara|cli|tests)/[^">]+)[">]', re.MULTILINE)
 TORCH = re.compile(r'^\s*#\s*include\s*["<](torch/|ATen/)', re.MULTILINE)
@@ -55,6 +56,14 @@ def test_room_has_a_short_readme(room):
     readme = ROOT / "sara" / room / "README.md"
     assert readme.exists()
     assert len(readme.read_text().splitlines()) <= 15
+
+
+def test_nothing_of_gloo_itself_is_linked():
+    """sara/distributed/gloo_declarations.h may differ from the Gloo inside libtorch as long as this holds."""
+    library = pathlib.Path(os.environ.get("SARA_BUILD", ROOT / "build")) / "libsara_distributed.a"
+    names = subprocess.run(["nm", "-C", library], capture_output=True, text=True, check=True).stdout
+    assert "c10d::ProcessGroupGloo::ProcessGroupGloo" in names
+    assert not re.findall(r"^.* (?:vtable for |typeinfo for |typeinfo name for )?(?:gloo::|c10d::ProcessGroupGloo::GlooStore).*$", names, re.MULTILINE)
 
 
 def test_every_source_names_its_licence():

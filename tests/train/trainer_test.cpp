@@ -41,12 +41,18 @@ struct Recorder : Method {
   std::string name() const override { return "recorder"; }
   int64_t trained() const override { return 0; }
   double default_lr() const override { return 1; }
+  std::vector<torch::Tensor> gradients() override {
+    std::vector<torch::Tensor> out;
+    for (auto& weight : weights) out.push_back(weight.grad());
+    return out;
+  }
+  std::string fingerprint() const override { return {}; }
   void scale_gradient_(double by) override { factor = by; }
   StepReport step(int64_t, double) override {
-    gradients.clear();
+    seen.clear();
     double sum = 0;
     for (auto& weight : weights) {
-      gradients.push_back(weight.grad().to(torch::kFloat) * factor);
+      seen.push_back(weight.grad().to(torch::kFloat) * factor);
       sum += weight.grad().to(torch::kDouble).square().sum().item<double>();
       weight.mutable_grad().reset();
     }
@@ -59,7 +65,7 @@ struct Recorder : Method {
   Json summary() const override { return {}; }
   MethodState state() const override { return {}; }
   void load_state_(const MethodState&) override {}
-  std::vector<torch::Tensor> weights, gradients;
+  std::vector<torch::Tensor> weights, seen;  // seen: gradients of the last step
   double factor = 1;
 };
 
@@ -123,7 +129,7 @@ TEST_F(TrainerTest, TheGradientOfABatchIsThatOfTheLossOnPaper) {
   const auto loss = loss_by_hand(1, 0);
   EXPECT_NEAR(steps[0].loss, loss.item<double>(), 1e-5);
   const auto expected = torch::autograd::grad({loss}, recorder.weights);
-  for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(torch::allclose(recorder.gradients[i], expected[i], 1e-3, 1e-6)) << i;
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(torch::allclose(recorder.seen[i], expected[i], 1e-3, 1e-6)) << i;
 }
 
 TEST_F(TrainerTest, TwoAccumulatedBatchesOfOneAreTheMeanOfBoth) {
@@ -135,7 +141,7 @@ TEST_F(TrainerTest, TwoAccumulatedBatchesOfOneAreTheMeanOfBoth) {
   const auto loss = (loss_by_hand(2, 0) + loss_by_hand(2, 1)) / 2;
   EXPECT_NEAR(steps[1].loss, loss.item<double>(), 1e-5);
   const auto expected = torch::autograd::grad({loss}, recorder.weights);
-  for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(torch::allclose(recorder.gradients[i], expected[i], 1e-3, 1e-6)) << i;
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(torch::allclose(recorder.seen[i], expected[i], 1e-3, 1e-6)) << i;
 }
 
 TEST_F(TrainerTest, TrainsTheTimestepsOfTheRangeAlone) {
@@ -263,10 +269,10 @@ TEST_F(TrainerTest, InFp16TheLossIsScaledAndTheMethodGetsTheGradientOfTheLossIts
   EXPECT_EQ(half.factor, 1 / 65536.0);
   EXPECT_FALSE(steps[0].report.skipped);
   double dot = 0, ours = 0, theirs = 0;
-  for (size_t i = 0; i < full.gradients.size(); ++i) {
-    dot += (half.gradients[i] * full.gradients[i]).sum().item<double>();
-    ours += half.gradients[i].square().sum().item<double>();
-    theirs += full.gradients[i].square().sum().item<double>();
+  for (size_t i = 0; i < full.seen.size(); ++i) {
+    dot += (half.seen[i] * full.seen[i]).sum().item<double>();
+    ours += half.seen[i].square().sum().item<double>();
+    theirs += full.seen[i].square().sum().item<double>();
   }
   EXPECT_GT(dot / std::sqrt(ours * theirs), 0.999);
   EXPECT_NEAR(std::sqrt(ours / theirs), 1, 0.02);

@@ -1,0 +1,15 @@
+# The room distributed: c10d with the Gloo that is compiled into libtorch. torch's header of that backend includes five headers of Gloo,
+# which the wheel leaves out; sara/distributed/gloo_declarations.h takes their place.
+sara_add_room(distributed TORCH DEPENDS files)
+get_target_property(sara_torch_definitions torch_cpu INTERFACE_COMPILE_DEFINITIONS)
+if("USE_C10D_GLOO" IN_LIST sara_torch_definitions)
+  foreach(header algorithm common/error context rendezvous/store transport/device)
+    file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/gloo/gloo/${header}.h CONTENT "#include \"sara/distributed/gloo_declarations.h\"\n")
+  endforeach()
+  target_include_directories(sara_distributed BEFORE PRIVATE ${CMAKE_BINARY_DIR}/gloo)
+  set(other gloo_absent)
+else()
+  set(other gloo_backend)
+  message(STATUS "training in several processes is not built (this torch has no Gloo)")
+endif()
+set_source_files_properties(sara/distributed/${other}.cpp PROPERTIES HEADER_FILE_ONLY ON)
