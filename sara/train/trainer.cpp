@@ -10,6 +10,7 @@
 #include "sara/base/log.h"
 #include "sara/base/random.h"
 #include "sara/optim/lr_curve.h"
+#include "sara/train/dreambooth.h"
 
 namespace sara {
 
@@ -19,12 +20,17 @@ Trainer::Trainer(Denoiser& denoiser, Method& method, const Objective& objective,
       timesteps_(trained_timesteps(options, objective.num_train_timesteps())),
       order_(data.samples(), options.batch_size, seed) {
   if (options.precision == "fp16") state_.loss_scale.emplace();
+  if (data.classes) class_order_.emplace(data.classes->count, options.batch_size, stream_key(seed, "class"));
 }
 
 torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
   const int64_t batch = (step.step - 1) * options_.gradient_accumulation_steps + part;
   std::vector<int64_t> latent_rows, text_rows;
-  for (const auto& draw : order_.draws(batch)) {
+  auto drawn = order_.draws(batch);
+  if (class_order_) {
+    for (auto draw : class_order_->draws(batch)) drawn.push_back({draw.epoch, data_.samples() + draw.sample});
+  }
+  for (const auto& draw : drawn) {
     const bool flipped = is_flipped(data_.transforms, seed_, draw.epoch, draw.sample);
     for (const int64_t picture : data_.clips ? data_.clips->drawn(draw.sample, seed_, draw.epoch) : std::vector<int64_t>{draw.sample})
       latent_rows.push_back(data_.latents.row(picture, flipped));
@@ -54,7 +60,10 @@ torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
   if (wanted.pooled_width > 0) added.pooled_text = data_.text.pooled.index_select(0, texts).to(weight.options());
   if (wanted.time_ids) added.time_ids = data_.latents.time_ids.index_select(0, rows).to(weight.device());
   const auto answer = denoiser_.forward(inputs.noisy.to(weight.options()), inputs.told.to(weight.device()), context.to(weight.options()), added);
-  return objective_.loss(answer, inputs);
+  if (!data_.classes) return objective_.loss(answer, inputs);
+  const auto loss = prior_preserving_loss(objective_, answer, inputs, data_.classes->weight);
+  step.class_loss = step.class_loss.value_or(0) + loss.class_part.item<double>() / double(options_.gradient_accumulation_steps);
+  return loss.total;
 }
 
 void Trainer::load_state(const TrainerState& state) {

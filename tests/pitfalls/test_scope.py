@@ -213,3 +213,17 @@ def test_56_every_family_trains_by_the_full_method_and_draws(sara, family, train
     assert trained.keys() <= stored.keys()
     save_file({**stored, **trained}, file, metadata={"format": "pt"})
     assert (drawn_by(sara, family, tmp_path / "tuned", base=tuned) != drawn_by(sara, family, tmp_path / "plain")).any()
+
+
+def test_56_every_family_of_pictures_learns_a_subject_beside_its_class(sara, family, train_family, tmp_path):
+    name, base = family
+    if name == "animatediff":
+        pytest.skip("clips have no class pictures: tests/cli/test_dreambooth.py")
+    words = ("--caption", "a photo of sks square", "--prior-preservation", "--class-data", tmp_path / "class", "--class-prompt", "a photo of a square")
+    output = train_family("--budget", "5%", "--lr", "2e-2", "--num-class-images", "2", "--sample-steps", "2", *words)
+    assert len(list((tmp_path / "class").glob("*.png"))) == 2
+    steps = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert len(steps) == 3 and all(0 < step["class_loss"] < step["loss"] for step in steps)
+    adapter = output / "adapter.safetensors"
+    plain, styled = (drawn_by(sara, family, tmp_path / folder, *more) for folder, more in {"plain": (), "styled": ("--adapter", adapter)}.items())
+    assert (styled != plain).any()
