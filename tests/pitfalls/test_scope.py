@@ -2,6 +2,7 @@
 """Rows 54 to 56: scores that can be repeated and compared, and a small run of every family and task."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -12,6 +13,8 @@ from noise import noise_picture
 from PIL import Image, ImageSequence
 from safetensors.torch import load_file, save_file
 from table_1 import DATA_SETS, SD15
+from tiny_blip import PROCESSOR as BLIP_PROCESSOR
+from tiny_blip import vocabulary, write_tiny_blip
 from tiny_clip import PROCESSOR, write_tiny_clip
 from tiny_model import write_tiny_model
 from tiny_motion import write_tiny_animatediff
@@ -91,6 +94,44 @@ def test_54_fid_and_clip_t_match_independent_implementations_and_say_what_they_s
 
     _, warned = evaluated(sara, "clip", "--images", blobs(tmp_path / "lossy", 2, 3, ".jpg"), "--model", tmp_path / "clip")
     assert "2 of 2 pictures are not PNG" in warned
+
+
+QUESTIONS = [["a red apple", "the dog"], ["two cats?"], ["The Blue Apple.", "a photo", "unaffable #cats"]]
+
+
+def judged_yes(model, picture, question):
+    """yes / (yes + no) by transformers' networks, of a question as BLIP's own evaluation hands it over."""
+    from transformers import BertTokenizer
+    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+    text = re.sub(r"([.!\"()*#:;~])", "", question.lower()).rstrip(" ")
+    ids = BertTokenizer.from_pretrained(model.name_or_path)(text, truncation=True, max_length=35, return_tensors="pt").input_ids
+    begin = model.config.text_config.bos_token_id
+    ids[:, 0] = begin + 1
+    pixels = BlipImageProcessorPil(**{key: value for key, value in BLIP_PROCESSOR.items() if key != "image_processor_type"})(picture, return_tensors="np")["pixel_values"]
+    with torch.no_grad():
+        seen = model.vision_model(torch.as_tensor(np.asarray(pixels))).last_hidden_state
+        states = model.text_encoder(input_ids=ids, encoder_hidden_states=seen).last_hidden_state
+        shares = model.text_decoder(input_ids=torch.tensor([[begin]]), encoder_hidden_states=states).logits[0, 0].softmax(0)
+    yes, no = (shares[vocabulary().index(word)] for word in ("yes", "no"))
+    return (yes / (yes + no)).item()
+
+
+def test_54_b_vqa_matches_the_published_networks_and_says_what_it_saw(sara, tmp_path):
+    model = write_tiny_blip(tmp_path / "blip")
+    model.config._name_or_path = model.name_or_path = str(tmp_path / "blip")
+    drawn = blobs(tmp_path / "drawn", 3, 1, ".png")
+    pictures, captions = opened(drawn)
+    by_prompt = tmp_path / "questions.jsonl"
+    by_prompt.write_text("".join(json.dumps({"text": text, "questions": asked}) + "\n" for text, asked in zip(captions, QUESTIONS)))
+    asked = [[question if question.endswith("?") else question + "?" for question in own] for own in QUESTIONS]
+    expected = np.mean([np.prod([judged_yes(model, picture, question) for question in own]) for picture, own in zip(pictures, asked)])
+    got, warned = evaluated(sara, "bvqa", "--images", drawn, "--questions", by_prompt, "--model", tmp_path / "blip")
+    assert got["b_vqa"] == pytest.approx(expected, rel=1e-4) and 0.001 < expected < 0.999
+    assert got["questions"] == 6 and got["images"]["n"] == 3 and "32x32" in got["resize"] and "PNG" not in warned
+    rows = [json.loads(line) for line in (drawn / "prompts.jsonl").read_text().splitlines()]
+    (drawn / "prompts.jsonl").write_text("".join(json.dumps(dict(row, questions=own)) + "\n" for row, own in zip(rows, QUESTIONS)))
+    assert evaluated(sara, "bvqa", "--images", drawn, "--model", tmp_path / "blip", "--batch-size", "2")[0]["b_vqa"] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("data_set", DATA_SETS)
