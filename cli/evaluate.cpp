@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <filesystem>
 #include <iomanip>
 #include <map>
 #include <set>
@@ -11,30 +12,33 @@
 #include "sara/base/device.h"
 #include "sara/base/error.h"
 #include "sara/base/log.h"
+#include "sara/metrics/blip_folder.h"
 #include "sara/metrics/clip_score.h"
 #include "sara/metrics/features.h"
 #include "sara/metrics/frechet.h"
 #include "sara/metrics/vlhi.h"
+#include "sara/metrics/vqa.h"
 
 namespace sara::cli {
 namespace {
 
 struct EvaluateOptions {
   std::string images, features = "inception", device = "auto";
-  std::optional<std::string> reference, captions, weights, model;
+  std::optional<std::string> reference, captions, questions, weights, model;
   int64_t batch_size = 16;
   bool json = false;
 
   template <class V>
   void visit(V&& v) {
-    v("images", images, "fid, clip: folder of the pictures to score; what sara generate wrote is taken with its prompts");
+    v("images", images, "fid, clip, bvqa: folder of the pictures to score; what sara generate wrote is taken with its prompts");
     v("reference", reference, "fid: folder of the pictures to compare with; clip: those of the subject, for CLIP-I");
-    v("captions", captions, "clip: JSON lines with file_name and text (default: prompts.jsonl, or captions as training reads them)");
+    v("captions", captions, "clip, bvqa: JSON lines with file_name and text (default: prompts.jsonl, or captions as training reads them)");
+    v("questions", questions, "bvqa: JSON lines with questions, and file_name or text (default: prompts.jsonl or metadata.jsonl in the folder)");
     v("features", features, "fid: the network whose features are compared", one_of({"inception", "clip"}));
     v("weights", weights, "fid: safetensors file with the weights of FID's Inception v3 (docs/evaluation.md)");
-    v("model", model, "clip, and fid with --features clip: folder of a CLIP model, such as openai/clip-vit-large-patch14");
-    v("batch_size", batch_size, "fid, clip: pictures at a time", between(1, 4096));
-    v("device", device, "fid, clip: auto, cpu, cuda or cuda:N");
+    v("model", model, "clip, and fid with --features clip: folder of a CLIP model, such as openai/clip-vit-large-patch14; bvqa: of a BLIP model, Salesforce/blip-vqa-base");
+    v("batch_size", batch_size, "fid, clip, bvqa: pictures at a time", between(1, 4096));
+    v("device", device, "fid, clip, bvqa: auto, cpu, cuda or cuda:N");
     v("json", json, "Print one JSON object");
   }
 };
@@ -117,6 +121,26 @@ Json clip_scores(const EvaluateVerb& verb, const Command& command) {
   return out;
 }
 
+Json vqa_scores(const EvaluateVerb& verb, const Command& command) {
+  const auto& options = verb.options;
+  refuse_idle_flags(command, "bvqa", {"images", "captions", "questions", "model", "batch_size", "device", "json"});
+  const auto images = images_of(options);
+  const auto questions = read_questions(images, options.questions);
+  const BlipFolder blip(required(options.model, "--model", "FOLDER of a BLIP model"), device_from_name(options.device));
+  std::vector<std::vector<double>> yes;
+  size_t asked = 0;
+  for (const auto& of_one : questions) asked += of_one.size();
+  for (size_t first = 0; first < images.paths.size(); first += static_cast<size_t>(options.batch_size)) {
+    const auto end = std::min(first + static_cast<size_t>(options.batch_size), images.paths.size());
+    std::vector<Image> batch;
+    for (size_t i = first; i < end; ++i) batch.push_back(read_image(images.paths[i]));
+    for (auto& answers : blip.yes(batch, {questions.begin() + int64_t(first), questions.begin() + int64_t(end)})) yes.push_back(std::move(answers));
+    log_progress(message(escaped(images.folder), ": picture ", end, " of ", images.count()), end == images.paths.size());
+  }
+  return {{"b_vqa", b_vqa(yes)}, {"b_vqa_is", "mean over pictures of the product of yes / (yes + no) over the picture's questions"}, {"questions", asked},
+          {"network", "BLIP of " + escaped(std::filesystem::path(blip.path()).filename().string())}, {"resize", blip.pixels().description()}, {"images", images.summary()}};
+}
+
 // A TOML file as one object; JSON when the name says so.
 Json settings_in(const std::string& path) {
   if (path.ends_with(".json")) return read_json(path);
@@ -191,9 +215,9 @@ struct EvaluateSubject {
 
 void run_evaluate(const EvaluateVerb& verb, const Command& command) {
   static const std::map<std::string, EvaluateSubject> kSubjects{
-      {"fid", {frechet_scores, scores_text}}, {"clip", {clip_scores, scores_text}}, {"vlhi", {vlhi_scores, vlhi_text}}};
+      {"fid", {frechet_scores, scores_text}}, {"clip", {clip_scores, scores_text}}, {"bvqa", {vqa_scores, scores_text}}, {"vlhi", {vlhi_scores, vlhi_text}}};
   const auto subject = kSubjects.find(verb.what);
-  if (subject == kSubjects.end()) throw InvalidArgument(message("WHAT: unknown score (expected fid, clip or vlhi, got ", escaped(verb.what), ")"));
+  if (subject == kSubjects.end()) throw InvalidArgument(message("WHAT: unknown score (expected fid, clip, bvqa or vlhi, got ", escaped(verb.what), ")"));
   if (verb.what != "vlhi" && !verb.file.empty())
     throw InvalidArgument(message("FILE: has no effect on sara evaluate ", verb.what, " (got ", escaped(verb.file), "). Fix: give folders by --images and --reference"));
   const Json scores = subject->second.scores(verb, command);
@@ -204,11 +228,12 @@ void run_evaluate(const EvaluateVerb& verb, const Command& command) {
 
 Command evaluate_command() {
   auto verb = std::make_shared<EvaluateVerb>();
-  Command command("evaluate", "Score pictures: FID, CLIP-T, CLIP-I; and VLHI over a group of methods");
+  Command command("evaluate", "Score pictures: FID, CLIP-T, CLIP-I, B-VQA; and VLHI over a group of methods");
   command.example("sara evaluate fid --images pictures --reference style --weights inception.safetensors")
       .example("sara evaluate clip --images pictures --model clip-vit-large-patch14")
+      .example("sara evaluate bvqa --images pictures --questions questions.jsonl --model blip-vqa-base")
       .example("sara evaluate vlhi group.toml")
-      .positional("WHAT", verb->what, "fid, clip or vlhi")
+      .positional("WHAT", verb->what, "fid, clip, bvqa or vlhi")
       .positional("FILE", verb->file, "vlhi: TOML or JSON file with the group's methods and their scores", false)
       .add(verb->options)
       .on_run([verb](const Command& self) { run_evaluate(*verb, self); });

@@ -83,6 +83,7 @@ Command train_command() {
   Command command("train", "Fine-tune a model on a folder of images");
   command.example("sara train --data photos --output run")
       .example("sara train --model stable-diffusion-v1-5 --data photos --output run --budget 50M --steps 2000")
+      .example("sara train --data dog --caption \"a photo of sks dog\" --prior-preservation --class-data dogs --class-prompt \"a photo of a dog\" --output run")
       .example("sara train --config run/config.toml --resume")
       .add(verb->model)
       .add(verb->request.run, "Run")
@@ -94,6 +95,7 @@ Command train_command() {
       .add(verb->request.images, "Images and captions")
       .add(verb->request.clips, "Images and captions")
       .add(verb->request.transforms, "Images and captions")
+      .add(verb->request.subject, "Subject (DreamBooth)")
       .add(verb->output, "Output")
       .on_run([verb](const Command& self) { run_train(*verb, self); });
   return command;

@@ -28,31 +28,8 @@ std::string lower_extension(const fs::path& path) {
   return extension;
 }
 
-// Paths of the images, relative to the folder, sorted; warns of pictures in formats that are not read.
 std::vector<std::string> find_images(const std::string& folder) {
-  std::error_code code;
-  if (!fs::is_directory(folder, code)) throw IoError(folder, "open the folder", code ? code.value() : ENOTDIR);
-  std::vector<std::string> images;
-  std::map<std::string, int64_t> passed_over;
-  const auto walk = fs::directory_options::follow_directory_symlink;
-  for (auto it = fs::recursive_directory_iterator(folder, walk, code); !code && it != fs::end(it); it.increment(code)) {
-    if (it->path().filename().string().starts_with('.')) {
-      it.disable_recursion_pending();
-      continue;
-    }
-    std::error_code ignored;
-    if (!it->is_regular_file(ignored)) continue;
-    const std::string extension = lower_extension(it->path());
-    if (std::find(kRead.begin(), kRead.end(), extension) != kRead.end())
-      images.push_back(it->path().lexically_relative(folder).generic_string());
-    else if (std::find(kNotRead.begin(), kNotRead.end(), extension) != kNotRead.end())
-      ++passed_over[extension];
-  }
-  if (code) throw IoError(folder, "list the folder", code.value());
-  std::sort(images.begin(), images.end());
-  for (const auto& [extension, count] : passed_over)
-    log_warning(
-        message(escaped(folder), ": ", count, " ", extension, " file(s) are not read. Fix: convert them to PNG"));
+  auto images = image_names(folder);
   if (images.empty())
     throw BadFile(folder, message("0 images found (looked for ", first_five(kRead), " in it and the folders in it)"));
   return images;
@@ -232,6 +209,32 @@ std::vector<Sample> read_listed(const std::string& folder, const Listing& listin
 }
 
 }  // namespace
+
+std::vector<std::string> image_names(const std::string& folder, bool quiet) {
+  std::error_code code;
+  if (!fs::is_directory(folder, code)) throw IoError(folder, "open the folder", code ? code.value() : ENOTDIR);
+  std::vector<std::string> images;
+  std::map<std::string, int64_t> passed_over;
+  const auto walk = fs::directory_options::follow_directory_symlink;
+  for (auto it = fs::recursive_directory_iterator(folder, walk, code); !code && it != fs::end(it); it.increment(code)) {
+    if (it->path().filename().string().starts_with('.')) {
+      it.disable_recursion_pending();
+      continue;
+    }
+    std::error_code ignored;
+    if (!it->is_regular_file(ignored)) continue;
+    const std::string extension = lower_extension(it->path());
+    if (std::find(kRead.begin(), kRead.end(), extension) != kRead.end())
+      images.push_back(it->path().lexically_relative(folder).generic_string());
+    else if (std::find(kNotRead.begin(), kNotRead.end(), extension) != kNotRead.end())
+      ++passed_over[extension];
+  }
+  if (code) throw IoError(folder, "list the folder", code.value());
+  std::sort(images.begin(), images.end());
+  for (const auto& [extension, count] : passed_over)
+    if (!quiet) log_warning(message(escaped(folder), ": ", count, " ", extension, " file(s) are not read. Fix: convert them to PNG"));
+  return images;
+}
 
 std::vector<Sample> read_image_folder(const std::string& folder, const ImageFolderOptions& options, ImageFolderReport* report) {
   return read_listed(folder, {.names = find_images(folder)}, options, report);

@@ -51,6 +51,10 @@ struct ImageFolderReport {
   std::map<std::string, int64_t> notices;      // what reading does to an image beyond decoding → number of images
 };
 
+// Paths of the images in a folder and the folders in it, relative to it, sorted; may be none. Warns of pictures in formats that
+// are not read, unless `quiet`. IoError.
+std::vector<std::string> image_names(const std::string& folder, bool quiet = false);
+
 // All images (.png .jpg .jpeg .webp, any case) in a folder and the folders in it, sorted by path; names that begin with
 // a dot are passed over. Captions come from `metadata.jsonl` or `metadata.csv` in the folder itself, or from a text
 // file beside the image, or from options.caption. An image with two sources of captions is an error, as is a metadata

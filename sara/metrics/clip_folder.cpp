@@ -8,29 +8,13 @@
 
 #include "sara/base/error.h"
 #include "sara/base/log.h"
+#include "sara/metrics/folder_config.h"
 #include "sara/weights/load_weights.h"
 
 namespace sara {
 namespace {
 
 namespace fs = std::filesystem;
-
-// What a config refuses becomes an error of its file.
-template <class Read>
-auto from_file(const std::string& file, Read read) {
-  const Json json = read_json(file);
-  if (!json.is_object()) throw BadFile(file, "is not a JSON object");
-  try {
-    return read(json);
-  } catch (const InvalidArgument& error) {
-    throw BadFile(file, error.what());
-  }
-}
-
-std::string class_of(const Json& json) {
-  const Json classes = json.value("architectures", Json());
-  return classes.is_array() && !classes.empty() && classes[0].is_string() ? classes[0].get<std::string>() : "none";
-}
 
 }  // namespace
 
@@ -40,8 +24,8 @@ ClipFolder::ClipFolder(const std::string& path, c10::Device device) : path_(path
     throw BadFile(path, "is not a CLIP model (expected a folder with config.json, model.safetensors, preprocessor_config.json and tokenizer). "
                         "Fix: give a folder that transformers saved, such as openai/clip-vit-large-patch14");
   const auto options = torch::TensorOptions().dtype(torch::kFloat32).device(device);
-  const auto side = from_file(file("config.json"), [&](const Json& json) {
-    const auto name = class_of(json);
+  const auto side = from_config(file("config.json"), [&](const Json& json) {
+    const auto name = class_in_config(json);
     if (name == "CLIPModel") {
       both_ = std::make_shared<ClipModel>(ClipConfig::from_json(json), options);
       return both_->vision().config().image_size;
@@ -54,7 +38,7 @@ ClipFolder::ClipFolder(const std::string& path, c10::Device device) : path_(path
   load_weights_(both_ ? static_cast<torch::nn::Module&>(*both_) : *vision_, WeightFiles(path));
   pixels_.shortest_edge = pixels_.crop = side;
   if (fs::exists(file("preprocessor_config.json")))
-    pixels_ = from_file(file("preprocessor_config.json"), [](const Json& json) { return ClipPixels::from_json(json); });
+    pixels_ = from_config(file("preprocessor_config.json"), [](const Json& json) { return ClipPixels::from_json(json); });
   if (pixels_.crop != side)
     throw BadFile(file("preprocessor_config.json"), message("crop_size does not fit the model (expected ", side, ", got ", pixels_.crop, ")"));
   if (!both_) return;

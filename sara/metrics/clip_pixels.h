@@ -3,12 +3,9 @@
 
 #include <torch/types.h>
 
-#include <array>
 #include <string>
 
-#include "sara/files/image.h"
-#include "sara/files/json.h"
-#include "sara/files/resize.h"
+#include "sara/metrics/pixel_scaling.h"
 
 namespace sara {
 
@@ -16,15 +13,13 @@ namespace sara {
 struct ClipPixels {
   int64_t shortest_edge = 224, crop = 224;  // sides in pixels
   Filter filter = Filter::bicubic;
-  double rescale_factor = 1.0 / 255;
-  std::array<double, 3> mean{0.48145466, 0.4578275, 0.40821073}, deviation{0.26862954, 0.26130258, 0.27577711};
+  PixelScaling scaling;
 
   // Throws InvalidArgument naming the key for a value that is malformed or not supported.
   static ClipPixels from_json(const Json& json);
 
   // The shorter side becomes shortest_edge, the longer one int(shortest_edge · longer / shorter), with Pillow's arithmetic; the
-  // middle square of `crop` is kept (odd rests leave the larger half below and to the right); (value · rescale_factor - mean) /
-  // deviation for each channel. -> [3, crop, crop] fp32.
+  // middle square of `crop` is kept (odd rests leave the larger half below and to the right) and scaled. -> [3, crop, crop] fp32.
   torch::Tensor operator()(const Image& image) const;
 
   std::string description() const;  // "shortest edge to 224 (Pillow bicubic), centre crop 224x224"

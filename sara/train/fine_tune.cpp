@@ -16,6 +16,7 @@
 #include "sara/optim/lr_curve.h"
 #include "sara/pipelines/text_to_video.h"
 #include "sara/samplers/scheduler_config.h"
+#include "sara/train/dreambooth.h"
 #include "sara/train/objective.h"
 #include "sara/train/process_memory.h"
 #include "sara/train/progress.h"
@@ -92,6 +93,17 @@ TrainingData training_data(const FineTuneRequest& request, const ModelFolder& mo
   data.shift_factor = vae.shift_factor.value_or(0.0);
   if (!samples.front().frames.empty()) data.clips.emplace(samples, request.clips);
   return data;
+}
+
+// The class's pictures once the missing ones are drawn by the denoiser, which is still the base.
+ClassFolder completed(const FineTuneRequest& request, const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, const ClassFolder& folder) {
+  GenerateOptions how;
+  how.steps = request.run.sample_steps;
+  how.guidance = request.run.sample_guidance;
+  how.seed = request.method.seed();
+  const auto parts = load_text_to_image(model, std::move(denoiser), text_dtype(request, model), t5_length(request, model));
+  draw_class_pictures(parts, *request.subject.class_data, *request.subject.class_prompt, static_cast<int64_t>(folder.samples.size()), folder.missing, how);
+  return read_class_folder(request.subject, request.images);
 }
 
 NamedTensors denoiser_tensors(const ModelFolder& model, const Denoiser& denoiser) {
@@ -191,13 +203,19 @@ Json fine_tune(const FineTuneRequest& request) {
   lr_curve(request.train.lr_scheduler, 1, request.train.steps, request.train.lr_warmup_steps);  // throws where curve and warm-up do not fit
   check_memory_options(request.memory);
   check_checkpoint_options(request.checkpoint, request.run.overwrite);
+  check_subject_options(request.subject, request.run.data);
   ModelFolder model(request.model, request.reading);
   if (request.allow_nonfinite) model.allow_nonfinite();
   ImageFolderReport image_report;
   const bool clips = model.family() == "animatediff";
   if (!clips && (request.clips.num_frames || request.clips.frame_stride))
     throw InvalidArgument("num_frames, frame_stride: no effect on models of pictures. Fix: leave them out, or add --motion-adapter");
-  const auto samples = (clips ? read_clip_folder : read_image_folder)(request.run.data, request.images, &image_report);
+  if (clips && request.subject.prior_preservation) throw InvalidArgument("prior_preservation: not for models that make clips. Fix: leave it out");
+  if (processes.count > 1 && request.subject.prior_preservation)
+    throw InvalidArgument("prior_preservation: not in several processes. Fix: leave it out, or train in one process");
+  auto samples = (clips ? read_clip_folder : read_image_folder)(request.run.data, request.images, &image_report);
+  ClassFolder class_folder;
+  if (request.subject.prior_preservation) class_folder = read_class_folder(request.subject, request.images);
   ProcessGroup group(processes, std::chrono::seconds(request.run.process_timeout.value_or(kProcessTimeout)));
   std::optional<RunFolder> folder;  // of rank 0
   if (first) folder.emplace(request.run.output, request.checkpoint.resume ? EarlierRun::resume : request.run.overwrite ? EarlierRun::replace : EarlierRun::refuse, kSpareBytes);
@@ -218,14 +236,20 @@ Json fine_tune(const FineTuneRequest& request) {
   const auto method = make_method(request.run.method, denoiser_tensors(model, *denoiser), method_options(request, clips), request.train.steps);
   const double lr = chosen_lr(*method, request.method);
   if (first) folder->require_free(kSpareBytes + (kWeightBytes + (request.checkpoint.checkpoint_every ? 2 * kCheckpointBytes : 0)) * method->trained());
-  const auto data = training_data(request, model, samples, device, group);
+  const auto subject_images = static_cast<int64_t>(samples.size());
+  if (class_folder.missing > 0) class_folder = completed(request, model, denoiser, class_folder);
+  samples.insert(samples.end(), class_folder.samples.begin(), class_folder.samples.end());
+  auto data = training_data(request, model, samples, device, group);
+  if (request.subject.prior_preservation)
+    data.classes = {static_cast<int64_t>(class_folder.samples.size()), request.subject.prior_loss_weight.value_or(SubjectOptions::kPriorLossWeight)};
+  const int64_t pictures_a_batch = request.train.batch_size * (data.classes ? 2 : 1);
   checkpoints.data_is(data_hash(data));
   const int64_t factor = model.read_config<VaeConfig>("vae").factor(), side = request.transforms.resolution / factor;
-  const PassSize size{request.train.batch_size, side, side, data.text.hidden.size(1), static_cast<int64_t>(denoiser->parameters().front().element_size()),
+  const PassSize size{pictures_a_batch, side, side, data.text.hidden.size(1), static_cast<int64_t>(denoiser->parameters().front().element_size()),
                       data.clips ? data.clips->frames() : 1};
   const MemoryLevel level = choose_memory_level(*denoiser, size, request.memory, kStateBytes * method->trained(), processes.local_count);
   log_info(message("memory: ", memory_level_name(level), ", about ", denoiser->kept_bytes(size, level) / 1'000'000, " MB between forward and backward"));
-  log_info(message(request.run.method, ": ", method->trained(), " weights are trained on ", samples.size(), clips ? " clips at " : " images at ", request.transforms.resolution,
+  log_info(message(request.run.method, ": ", method->trained(), " weights are trained on ", subject_images, data.classes ? message(" images and ", data.classes->count, " of their class at ") : clips ? " clips at " : " images at ", request.transforms.resolution,
                    " px, learning rate ", lr));
   if (group.size() > 1) log_info(message("processes: ", group.size(), ", a batch of ", request.train.batch_size * group.size(), " over all of them"));
 
@@ -245,7 +269,7 @@ Json fine_tune(const FineTuneRequest& request) {
   write_skipped(folder->file("skipped.txt"), image_report);
   if (!restored) draw_samples(request, model, denoiser, folder->file("samples/before"));
 
-  Progress progress(folder->file("metrics.jsonl"), request.train.steps, request.train.batch_size * request.train.gradient_accumulation_steps * group.size(),
+  Progress progress(folder->file("metrics.jsonl"), request.train.steps, pictures_a_batch * request.train.gradient_accumulation_steps * group.size(),
                     restored ? restored->progress : ProgressState{});
   const auto result_path = folder->file(request.run.method == "full" ? "weights.safetensors" : "adapter.safetensors");
   int64_t last_step = restored ? restored->trainer.step : 0;
@@ -298,7 +322,11 @@ Json fine_tune(const FineTuneRequest& request) {
   method->use_averages_();
   auto summary = method->summary();
   summary["steps"] = last_step;
-  summary[clips ? "clips" : "images"] = samples.size();
+  summary[clips ? "clips" : "images"] = subject_images;
+  if (data.classes) {
+    summary["class_images"] = data.classes->count;
+    summary["prior_loss_weight"] = data.classes->weight;
+  }
   summary["resolution"] = request.transforms.resolution;
   summary["batch_size"] = request.train.batch_size;
   summary["memory"] = memory_level_name(level);

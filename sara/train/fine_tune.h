@@ -8,6 +8,7 @@
 
 #include "sara/data/clip_frames.h"
 #include "sara/data/image_folder.h"
+#include "sara/data/subject_folder.h"
 #include "sara/data/transforms.h"
 #include "sara/files/json.h"
 #include "sara/methods/registry.h"
@@ -62,13 +63,14 @@ struct FineTuneRequest {
   CheckpointOptions checkpoint;
   MethodOptions method;
   ImageFolderOptions images;
+  SubjectOptions subject;
   ClipOptions clips;
   TransformOptions transforms;
   Json config;              // the resolved configuration, kept in the adapter's metadata
   std::string config_toml;  // the same as TOML, written into the run folder
 };
 
-// The whole of `sara train`: checks everything the end will need, caches latents and text, frees the encoders, trains the
+// The whole of `sara train`: checks everything the end will need, draws the class's pictures that are missing, caches latents and text, frees the encoders, trains the
 // denoiser, and leaves in the output folder: adapter.safetensors (weights.safetensors for `full`), config.toml,
 // metrics.jsonl, samples/, summary.json, loss.svg, report.html, and skipped.txt when bad images were left out. An error
 // after the first step saves what is trained before it goes on to the caller; a run that became non-finite leaves the last

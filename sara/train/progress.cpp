@@ -95,6 +95,7 @@ void Progress::add(const TrainingStep& step) {
                   {"skipped", step.report.skipped},
                   {"seconds", step.seconds},
                   {"memory_gb", double(resident_bytes()) / 1e9}};
+  if (step.class_loss) line["class_loss"] = *step.class_loss;
   if (step.loss_scale) {
     line["loss_scale"] = *step.loss_scale;
     line["overflowed"] = step.overflowed;

@@ -26,8 +26,8 @@ namespace fs = std::filesystem;
 
 // Options that change nothing that is trained. What model, tuned, data and the keys of captions name is compared by its
 // content, the device and the version with the environment.
-constexpr std::array<std::string_view, 29> kHarmless{
-    "adapter_dtype", "allow_nonfinite", "cache", "caption_column", "caption_extension", "checkpoint_every", "checkpoints_limit", "data",
+constexpr std::array<std::string_view, 30> kHarmless{
+    "adapter_dtype", "allow_nonfinite", "cache", "caption_column", "caption_extension", "checkpoint_every", "checkpoints_limit", "class_data", "data",
     "device", "force", "image_column", "json", "max_skipped_steps", "memory", "memory_budget", "model", "output", "overwrite", "process_timeout", "resume",
     "sample_every", "sample_guidance", "sample_prompt", "sample_steps", "sara_version", "skip_bad_images", "tokenizer", "tuned", "verify_images"};
 
@@ -95,6 +95,7 @@ std::string data_hash(const TrainingData& data) {
     hasher.update("|");
     for (const int64_t row : rows) hasher.update(message(row, ","));
   }
+  if (data.classes) hasher.update(message("|class ", data.classes->count));
   return hasher.hex();
 }
 

@@ -11,6 +11,7 @@
 #include "sara/base/random.h"
 #include "sara/distributed/compact_all_reduce.h"
 #include "sara/optim/lr_curve.h"
+#include "sara/train/dreambooth.h"
 
 namespace sara {
 
@@ -21,6 +22,7 @@ Trainer::Trainer(Denoiser& denoiser, Method& method, const Objective& objective,
       processes_(processes),
       order_(data.samples(), options.batch_size * (processes ? processes->size() : 1), seed) {
   if (options.precision == "fp16") state_.loss_scale.emplace();
+  if (data.classes) class_order_.emplace(data.classes->count, options.batch_size, stream_key(seed, "class"));
 }
 
 torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
@@ -28,8 +30,11 @@ torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
   const int64_t count = options_.batch_size, first = processes_ ? processes_->rank() * count : 0;  // this process's rows of it
   const auto whole = order_.draws(batch);
   std::vector<int64_t> latent_rows, text_rows;
-  for (int64_t row = first; row < first + count; ++row) {
-    const auto& draw = whole[static_cast<size_t>(row)];
+  std::vector<BatchOrder::Draw> drawn(whole.begin() + first, whole.begin() + first + count);
+  if (class_order_) {
+    for (auto draw : class_order_->draws(batch)) drawn.push_back({draw.epoch, data_.samples() + draw.sample});
+  }
+  for (const auto& draw : drawn) {
     const bool flipped = is_flipped(data_.transforms, seed_, draw.epoch, draw.sample);
     for (const int64_t picture : data_.clips ? data_.clips->drawn(draw.sample, seed_, draw.epoch) : std::vector<int64_t>{draw.sample})
       latent_rows.push_back(data_.latents.row(picture, flipped));
@@ -43,10 +48,10 @@ torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
   };
   const auto mean = taken(data_.latents.mean), std = taken(data_.latents.std);
   auto shape = mean.sizes().vec();
-  shape[0] = static_cast<int64_t>(whole.size());
+  shape[0] = static_cast<int64_t>(whole.size() + drawn.size()) - count;
   const auto draws = draw_noise(shape, timesteps_.first, timesteps_.second, options_.noise_offset, options_.caption_dropout,
                                 stream_key(seed_, "noise", step.step, part))
-                         .rows(first, count);
+                         .rows(first, static_cast<int64_t>(drawn.size()));
   for (size_t i = 0; i < text_rows.size(); ++i) {
     if (draws.dropped[i].item<bool>()) text_rows[i] = TextCache::kEmpty;
   }
@@ -62,7 +67,10 @@ torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
   if (wanted.pooled_width > 0) added.pooled_text = data_.text.pooled.index_select(0, texts).to(weight.options());
   if (wanted.time_ids) added.time_ids = data_.latents.time_ids.index_select(0, rows).to(weight.device());
   const auto answer = denoiser_.forward(inputs.noisy.to(weight.options()), inputs.told.to(weight.device()), context.to(weight.options()), added);
-  return objective_.loss(answer, inputs);
+  if (!data_.classes) return objective_.loss(answer, inputs);
+  const auto loss = prior_preserving_loss(objective_, answer, inputs, data_.classes->weight);
+  step.class_loss = step.class_loss.value_or(0) + loss.class_part.item<double>() / double(options_.gradient_accumulation_steps);
+  return loss.total;
 }
 
 // One exchange of what the log tells, in fp64 (samples and timesteps are exact), then that of the gradient.

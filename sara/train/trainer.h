@@ -25,14 +25,20 @@ struct TrainingData {
   TransformOptions transforms;  // which epochs see a picture mirrored
   double scaling_factor = 1, shift_factor = 0;
   std::optional<ClipFrames> clips = {};  // when the latents are the frames of these
+  struct ClassPictures {                 // DreamBooth's: the last `count` samples; one goes beside each of the others in a batch
+    int64_t count = 0;
+    double weight = 1;  // of their loss
+  };
+  std::optional<ClassPictures> classes = {};
 
-  int64_t samples() const { return clips ? clips->clips() : latents.samples; }
+  int64_t samples() const { return (clips ? clips->clips() : latents.samples) - (classes ? classes->count : 0); }  // without those
 };
 
 // One optimizer step as the log and the progress line see it.
 struct TrainingStep {
   int64_t step = 0;  // 1-based
   double loss = 0;   // mean over the micro-batches of all processes, without the rank term
+  std::optional<double> class_loss;  // the class pictures' part of it, without its weight
   double lr = 0;
   double seconds = 0;
   std::optional<double> loss_scale;  // of this step's backward pass, in fp16
@@ -87,6 +93,7 @@ class Trainer {
   std::pair<int64_t, int64_t> timesteps_;
   ProcessGroup* processes_;
   BatchOrder order_;
+  std::optional<BatchOrder> class_order_;
   TrainerState state_;
 };
 

@@ -9,6 +9,7 @@
 
 #include "sara/base/error.h"
 #include "sara/base/options.h"
+#include "sara/models/blip.h"
 #include "sara/models/clip.h"
 #include "sara/models/mmdit.h"
 #include "sara/models/motion_adapter.h"
@@ -40,6 +41,14 @@ std::string parameter_of(const std::string& stored, const torch::OrderedDict<std
   // T5 stores its embedding under one of two names, or twice.
   const std::string shared = "shared.weight";
   if (stored == "encoder.embed_tokens.weight" && parameters.contains(shared)) return in_files.count(shared) ? "" : shared;
+  // BLIP's answers are weighed by its word embeddings, of which older files hold a copy.
+  static const std::pair<std::string, std::string> kTied[] = {{"cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"},
+                                                              {"cls.predictions.decoder.bias", "cls.predictions.bias"}};
+  for (const auto& [copy, original] : kTied) {
+    if (!stored.ends_with(copy)) continue;
+    const auto name = stored.substr(0, stored.size() - copy.size()) + original;
+    if (parameters.contains(name)) return in_files.count(name) ? "" : name;
+  }
   const std::string prefix = "text_model.";
   if (parameters.contains(prefix + stored)) return prefix + stored;
   if (stored.rfind(prefix, 0) == 0 && parameters.contains(stored.substr(prefix.size()))) return stored.substr(prefix.size());
@@ -124,6 +133,7 @@ std::shared_ptr<torch::nn::Module> empty_network(const std::string& class_name, 
     return without_memory<ClipTextModel, ClipTextConfig>(with_class);
   }
   if (class_name == "CLIPVisionModelWithProjection") return without_memory<ClipVisionModel, ClipVisionConfig>(config);
+  if (class_name == "BlipForQuestionAnswering") return without_memory<BlipForQuestionAnswering, BlipConfig>(config);
   if (class_name == "CLIPModel") return without_memory<ClipModel, ClipConfig>(config);
   return nullptr;
 }

@@ -13,6 +13,7 @@ from fid_inception import random_weights
 from PIL import Image
 from probe import ROOT
 from safetensors.torch import load_file, save_file
+from tiny_blip import write_tiny_blip
 from tiny_clip import write_tiny_clip
 
 
@@ -28,6 +29,13 @@ def write_pictures(folder, count, seed, suffix=".png", size=(24, 18)):
 def clip(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clip") / "tiny-clip"
     write_tiny_clip(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def blip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("blip") / "tiny-blip"
+    write_tiny_blip(folder)
     return folder
 
 
@@ -123,7 +131,7 @@ def test_vlhi_lists_its_group_and_ranges_from_toml_and_json(sara, tmp_path):
 def test_what_is_missing_or_has_no_effect_is_refused(refused, sara, clip, inception, drawn, tmp_path):
     pictures = write_pictures(tmp_path / "plain", 2, 1)
     single = write_pictures(tmp_path / "single", 1, 1)
-    refused(2, ["WHAT", "fid, clip or vlhi"], "evaluate", "is")
+    refused(2, ["WHAT", "fid, clip, bvqa or vlhi"], "evaluate", "is")
     refused(2, ["--images", "Fix"], "evaluate", "fid")
     refused(2, ["--reference", "Fix"], "evaluate", "fid", "--images", pictures)
     refused(2, ["--weights", "docs/evaluation.md"], "evaluate", "fid", "--images", pictures, "--reference", pictures)
@@ -151,7 +159,50 @@ def test_captions_that_do_not_fit_the_pictures_are_refused(refused, clip, tmp_pa
     refused(3, ["line 1", "07.png is not in"], "evaluate", "clip", "--images", pictures, "--model", clip, "--captions", tmp_path / "c.jsonl")
 
 
-def test_inspect_knows_the_models_that_evaluate_takes(sara, clip, tmp_path):
+def test_b_vqa_takes_questions_by_prompt_or_by_picture(sara, blip, drawn, tmp_path):
+    asked = [["a red apple"], ["the dog", "two cats"], ["a dog"]]
+    by_prompt, by_picture, mixed = (tmp_path / f"{name}.jsonl" for name in ("prompt", "picture", "mixed"))
+    prompts, names = [{"text": f"square number {i}"} for i in range(3)], [{"file_name": f"{i:02}.png"} for i in range(3)]
+    for path, keys in {by_prompt: prompts, by_picture: names, mixed: [names[0], prompts[1], names[2]]}.items():
+        path.write_text("".join(json.dumps(dict(key, questions=own)) + "\n" for key, own in zip(keys, asked)))
+    got, errors = scores(sara, "bvqa", "--images", drawn, "--questions", by_prompt, "--model", blip)
+    assert 0 < got["b_vqa"] < 1 and got["questions"] == 4 and got["network"] == "BLIP of tiny-blip" and got["images"]["n"] == 3 and "product" in got["b_vqa_is"]
+    for path in (by_picture, mixed):
+        assert scores(sara, "bvqa", "--images", drawn, "--questions", path, "--model", blip)[0] == got
+    text = sara("evaluate", "bvqa", "--images", drawn, "--questions", by_prompt, "--model", blip).stdout
+    assert f"b_vqa: {got['b_vqa']:.4f} (mean over pictures" in text and "questions: 4" in text
+    fewer = [dict(row, questions=row["questions"][:1]) for row in map(json.loads, by_prompt.read_text().splitlines())]
+    by_prompt.write_text("".join(json.dumps(row) + "\n" for row in fewer))
+    assert scores(sara, "bvqa", "--images", drawn, "--questions", by_prompt, "--model", blip)[0]["b_vqa"] > got["b_vqa"]  # a product of shares only falls
+
+
+def test_questions_that_do_not_fit_are_refused(refused, blip, clip, drawn, tmp_path):
+    plain = write_pictures(tmp_path / "plain", 2, 1)
+    ask = tmp_path / "q.jsonl"
+
+    def refusal(code, phrases, row, images=drawn, model=blip):
+        ask.write_text(row + "\n")
+        refused(code, phrases, "evaluate", "bvqa", "--images", images, "--questions", ask, "--model", model)
+
+    refusal(3, ["asks nothing about 2 of 3 pictures", "01.png"], '{"text": "square number 0", "questions": ["a dog"]}')
+    refusal(3, ["line 1 has no questions", "docs/evaluation.md"], '{"text": "square number 0"}')
+    refusal(3, ["line 1 has neither file_name nor text"], '{"questions": ["a dog"]}')
+    refusal(3, ["not a list of one text or more"], '{"text": "square number 0", "questions": []}')
+    refusal(3, ["not a text, or empty"], '{"text": "square number 0", "questions": [" "]}')
+    refusal(3, ["line 2", "once more"], '{"text": "a", "questions": ["a dog"]}\n{"text": "a", "questions": ["a cat"]}')
+    every = '{"text": "square number 0", "questions": ["a"]}\n{"text": "square number 1", "questions": ["a"]}\n{"text": "square number 2", "questions": ["a"]}'
+    refusal(3, ["is not a BLIP model", "vocab.txt"], every, model=clip)
+    refused(3, ["line 1 has no questions"], "evaluate", "bvqa", "--images", drawn, "--model", blip)
+    refused(2, ["--questions: missing", "docs/evaluation.md"], "evaluate", "bvqa", "--images", plain, "--model", blip)
+    ask.write_text(every)
+    refused(2, ["--model", "Fix"], "evaluate", "bvqa", "--images", drawn, "--questions", ask)
+    refused(2, ["--reference", "no effect on sara evaluate bvqa"], "evaluate", "bvqa", "--images", drawn, "--questions", ask, "--model", blip, "--reference", plain)
+    refused(2, ["--questions", "no effect on sara evaluate clip"], "evaluate", "clip", "--images", drawn, "--model", clip, "--questions", ask)
+
+
+def test_inspect_knows_the_models_that_evaluate_takes(sara, clip, blip, tmp_path):
+    found = json.loads(sara("inspect", blip, "--json").stdout)
+    assert found["class"] == "BlipForQuestionAnswering" and "mismatch" not in found
     found = json.loads(sara("inspect", clip, "--json").stdout)
     assert found["class"] == "CLIPModel" and found["weights"] > 10_000 and "mismatch" not in found
     write_tiny_clip(tmp_path / "vision", vision_only=True)

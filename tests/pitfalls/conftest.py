@@ -16,9 +16,9 @@ sara, model, own_model, pictures, refused = (getattr(cli_fixtures, name) for nam
 def train(sara, model, pictures, tmp_path_factory):
     """train("--flag", ...) -> (finished process, output folder) of a short run on the tiny model."""
 
-    def run(*more, code=0, base=None, steps=4):
+    def run(*more, code=0, base=None, data=None, steps=4):
         output = tmp_path_factory.mktemp("runs") / "run"
-        done = sara("train", "--model", base or model, "--data", pictures, "--output", output, "--steps", steps, "--batch-size", "2", *more)
+        done = sara("train", "--model", base or model, "--data", data or pictures, "--output", output, "--steps", steps, "--batch-size", "2", *more)
         assert done.returncode == code, done.stderr
         return done, output
 

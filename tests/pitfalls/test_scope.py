@@ -2,17 +2,22 @@
 """Rows 54 to 56: scores that can be repeated and compared, and a small run of every family and task."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 import torch
 from fid_inception import Network, random_weights
-from PIL import Image
+from noise import noise_picture
+from PIL import Image, ImageSequence
 from safetensors.torch import load_file, save_file
 from table_1 import DATA_SETS, SD15
+from tiny_blip import PROCESSOR as BLIP_PROCESSOR
+from tiny_blip import vocabulary, write_tiny_blip
 from tiny_clip import PROCESSOR, write_tiny_clip
 from tiny_model import write_tiny_model
+from tiny_motion import write_tiny_animatediff
 from tiny_sd3 import write_tiny_sd3
 from tiny_xl import write_tiny_xl
 
@@ -91,6 +96,44 @@ def test_54_fid_and_clip_t_match_independent_implementations_and_say_what_they_s
     assert "2 of 2 pictures are not PNG" in warned
 
 
+QUESTIONS = [["a red apple", "the dog"], ["two cats?"], ["The Blue Apple.", "a photo", "unaffable #cats"]]
+
+
+def judged_yes(model, picture, question):
+    """yes / (yes + no) by transformers' networks, of a question as BLIP's own evaluation hands it over."""
+    from transformers import BertTokenizer
+    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+    text = re.sub(r"([.!\"()*#:;~])", "", question.lower()).rstrip(" ")
+    ids = BertTokenizer.from_pretrained(model.name_or_path)(text, truncation=True, max_length=35, return_tensors="pt").input_ids
+    begin = model.config.text_config.bos_token_id
+    ids[:, 0] = begin + 1
+    pixels = BlipImageProcessorPil(**{key: value for key, value in BLIP_PROCESSOR.items() if key != "image_processor_type"})(picture, return_tensors="np")["pixel_values"]
+    with torch.no_grad():
+        seen = model.vision_model(torch.as_tensor(np.asarray(pixels))).last_hidden_state
+        states = model.text_encoder(input_ids=ids, encoder_hidden_states=seen).last_hidden_state
+        shares = model.text_decoder(input_ids=torch.tensor([[begin]]), encoder_hidden_states=states).logits[0, 0].softmax(0)
+    yes, no = (shares[vocabulary().index(word)] for word in ("yes", "no"))
+    return (yes / (yes + no)).item()
+
+
+def test_54_b_vqa_matches_the_published_networks_and_says_what_it_saw(sara, tmp_path):
+    model = write_tiny_blip(tmp_path / "blip")
+    model.config._name_or_path = model.name_or_path = str(tmp_path / "blip")
+    drawn = blobs(tmp_path / "drawn", 3, 1, ".png")
+    pictures, captions = opened(drawn)
+    by_prompt = tmp_path / "questions.jsonl"
+    by_prompt.write_text("".join(json.dumps({"text": text, "questions": asked}) + "\n" for text, asked in zip(captions, QUESTIONS)))
+    asked = [[question if question.endswith("?") else question + "?" for question in own] for own in QUESTIONS]
+    expected = np.mean([np.prod([judged_yes(model, picture, question) for question in own]) for picture, own in zip(pictures, asked)])
+    got, warned = evaluated(sara, "bvqa", "--images", drawn, "--questions", by_prompt, "--model", tmp_path / "blip")
+    assert got["b_vqa"] == pytest.approx(expected, rel=1e-4) and 0.001 < expected < 0.999
+    assert got["questions"] == 6 and got["images"]["n"] == 3 and "32x32" in got["resize"] and "PNG" not in warned
+    rows = [json.loads(line) for line in (drawn / "prompts.jsonl").read_text().splitlines()]
+    (drawn / "prompts.jsonl").write_text("".join(json.dumps(dict(row, questions=own)) + "\n" for row, own in zip(rows, QUESTIONS)))
+    assert evaluated(sara, "bvqa", "--images", drawn, "--model", tmp_path / "blip", "--batch-size", "2")[0]["b_vqa"] == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("data_set", DATA_SETS)
 def test_55_vlhi_states_its_group_and_repeats_table_1(sara, data_set, tmp_path):
     column = {method: rows[DATA_SETS.index(data_set)] for method, rows in SD15.items()}
@@ -116,8 +159,10 @@ def test_55_vlhi_states_its_group_and_repeats_table_1(sara, data_set, tmp_path):
 
 
 # --- Scope
-FAMILIES = ["sd1", "sd2", "sdxl", "sd3"]
+FAMILIES = ["sd1", "sd2", "sdxl", "sd3", "animatediff"]
+WRITERS = {"sdxl": write_tiny_xl, "sd3": write_tiny_sd3, "animatediff": write_tiny_animatediff}
 SD2_UNET = dict(use_linear_projection=True, attention_head_dim=[2, 4])
+FRAMES = ["--num-frames", "3"]
 
 
 def write_family(family, folder):
@@ -128,8 +173,18 @@ def write_family(family, folder):
         scheduler = path / "scheduler" / "scheduler_config.json"
         scheduler.write_text(json.dumps(dict(json.loads(scheduler.read_text()), prediction_type="v_prediction")))
         return path
-    (write_tiny_xl if family == "sdxl" else write_tiny_sd3)(folder)
+    WRITERS[family](folder)
     return folder / "model"
+
+
+def write_clips(folder):
+    """Two folders of numbered frames with a caption beside each."""
+    for index, count in enumerate([9, 5]):
+        (folder / f"clip{index}").mkdir(parents=True)
+        for frame in range(count):
+            noise_picture((16, 16), 50, 10 * index + frame).save(folder / f"clip{index}" / f"{frame:04}.png")
+        (folder / f"clip{index}.txt").write_text(f"clip {index}\n")
+    return folder
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -138,15 +193,28 @@ def family(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(family, train):
+def train_family(family, train, tmp_path_factory):
+    """train_family("--flag", ...) -> the output folder of a short run on the family's kind of data."""
     name, base = family
-    return train("--budget", "5%", "--lr", "2e-2", base=base, steps=3)[1]
+    data = {"data": write_clips(tmp_path_factory.mktemp("clips") / "data")} if name == "animatediff" else {}
+    frames = FRAMES if name == "animatediff" else []
+    return lambda *words: train(*words, *frames, base=base, steps=3, **data)[1]
 
 
-def drawn_by(sara, base, output, *words):
-    done = sara("generate", "--model", base, "--prompt", "a red square", "--steps", "2", "--output", output, *words)
+@pytest.fixture(scope="module")
+def trained(train_family):
+    return train_family("--budget", "5%", "--lr", "2e-2")
+
+
+def drawn_by(sara, family, output, *words, base=None):
+    """Its picture, or all frames of its clip."""
+    name, own = family
+    frames = FRAMES if name == "animatediff" else []
+    done = sara("generate", "--model", base or own, "--prompt", "a red square", "--steps", "2", "--output", output, *frames, *words)
     assert done.returncode == 0, done.stderr
-    return np.array(Image.open(output / "0000.png"))
+    picture = [np.array(frame.convert("RGB")) for frame in ImageSequence.Iterator(Image.open(output / "0000.png"))]
+    assert len(picture) == (3 if frames else 1)
+    return np.stack(picture)
 
 
 def test_56_every_family_trains_saves_loads_and_draws(sara, family, trained, tmp_path):
@@ -157,7 +225,7 @@ def test_56_every_family_trains_saves_loads_and_draws(sara, family, trained, tmp
     assert saved["family"] == name and saved["weights"] > 100
     deltas = [value for key, value in load_file(adapter).items() if key.endswith(".delta")]
     assert sum((delta != 0).sum().item() for delta in deltas) > 0.9 * saved["weights"]
-    plain, styled, off = (drawn_by(sara, base, tmp_path / folder, *words) for folder, words in
+    plain, styled, off = (drawn_by(sara, family, tmp_path / folder, *words) for folder, words in
                           {"plain": (), "styled": ("--adapter", adapter), "off": ("--adapter", f"{adapter}:0")}.items())  # fmt: skip
     assert plain.std() > 0 and (styled != plain).any() and (off == plain).all()
 
@@ -169,15 +237,15 @@ def test_56_every_family_scales_and_merges(sara, family, trained, tmp_path):
     for words in (("--model", base, "--adapter", adapter, "--output", tmp_path / "merged"), halves):
         done = sara("merge", *words)
         assert done.returncode == 0, done.stderr
-    styled = drawn_by(sara, base, tmp_path / "styled", "--adapter", adapter)
-    assert (drawn_by(sara, tmp_path / "merged", tmp_path / "from_merged") == styled).all()
-    summed = drawn_by(sara, base, tmp_path / "from_sum", "--adapter", tmp_path / "sum.safetensors")
+    styled = drawn_by(sara, family, tmp_path / "styled", "--adapter", adapter)
+    assert (drawn_by(sara, family, tmp_path / "from_merged", base=tmp_path / "merged") == styled).all()
+    summed = drawn_by(sara, family, tmp_path / "from_sum", "--adapter", tmp_path / "sum.safetensors")
     assert np.abs(summed.astype(int) - styled.astype(int)).max() <= 1
 
 
-def test_56_every_family_trains_by_the_full_method_and_draws(sara, family, train, tmp_path):
+def test_56_every_family_trains_by_the_full_method_and_draws(sara, family, train_family, tmp_path):
     _, base = family
-    _, output = train("--method", "full", "--lr", "1e-3", base=base, steps=3)
+    output = train_family("--method", "full", "--lr", "1e-3")
     tuned = shutil.copytree(base, tmp_path / "model")
     weights = load_file(output / "weights.safetensors")
     component = next(iter(weights)).split(".")[0]
@@ -185,4 +253,18 @@ def test_56_every_family_trains_by_the_full_method_and_draws(sara, family, train
     stored, trained = load_file(file), {name.removeprefix(component + "."): value for name, value in weights.items()}
     assert trained.keys() <= stored.keys()
     save_file({**stored, **trained}, file, metadata={"format": "pt"})
-    assert (drawn_by(sara, tuned, tmp_path / "tuned") != drawn_by(sara, base, tmp_path / "plain")).any()
+    assert (drawn_by(sara, family, tmp_path / "tuned", base=tuned) != drawn_by(sara, family, tmp_path / "plain")).any()
+
+
+def test_56_every_family_of_pictures_learns_a_subject_beside_its_class(sara, family, train_family, tmp_path):
+    name, base = family
+    if name == "animatediff":
+        pytest.skip("clips have no class pictures: tests/cli/test_dreambooth.py")
+    words = ("--caption", "a photo of sks square", "--prior-preservation", "--class-data", tmp_path / "class", "--class-prompt", "a photo of a square")
+    output = train_family("--budget", "5%", "--lr", "2e-2", "--num-class-images", "2", "--sample-steps", "2", *words)
+    assert len(list((tmp_path / "class").glob("*.png"))) == 2
+    steps = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert len(steps) == 3 and all(0 < step["class_loss"] < step["loss"] for step in steps)
+    adapter = output / "adapter.safetensors"
+    plain, styled = (drawn_by(sara, family, tmp_path / folder, *more) for folder, more in {"plain": (), "styled": ("--adapter", adapter)}.items())
+    assert (styled != plain).any()

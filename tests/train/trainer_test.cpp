@@ -7,6 +7,7 @@
 #include <torch/utils.h>
 
 #include <cmath>
+#include <set>
 
 #include "sara/base/error.h"
 #include "sara/base/random.h"
@@ -130,6 +131,39 @@ TEST_F(TrainerTest, TheGradientOfABatchIsThatOfTheLossOnPaper) {
   EXPECT_NEAR(steps[0].loss, loss.item<double>(), 1e-5);
   const auto expected = torch::autograd::grad({loss}, recorder.weights);
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(torch::allclose(recorder.seen[i], expected[i], 1e-3, 1e-6)) << i;
+}
+
+TEST_F(TrainerTest, ClassPicturesGoBesideTheSubjectsAndTheirLossIsWeighted) {
+  options.steps = 3;
+  options.batch_size = 2;
+  data.classes = {1, 0.25};  // the last picture
+  Recorder recorder(*unet);
+  const auto steps = train(recorder);
+  const BatchOrder order(3, 2, kSeed);
+  std::set<int64_t> seen;
+  for (const auto& step : steps) {
+    const auto own = order.batch(step.step - 1);
+    EXPECT_EQ(step.samples, (std::vector<int64_t>{own[0], own[1], 3, 3}));
+    seen.insert(own.begin(), own.end());
+    const auto draws = draw_noise({4, 4, 4, 4}, 0, 1000, 0, 0, stream_key(kSeed, "noise", step.step, 0));
+    std::vector<torch::Tensor> means, contexts;
+    for (const int64_t sample : step.samples) {
+      means.push_back(data.latents.mean[sample]);
+      contexts.push_back(data.text.hidden[sample + 1]);
+    }
+    const auto latents = (torch::stack(means) + 0.1 * draws.posterior_noise - 0.25) * 0.5;
+    const NoiseSchedule schedule(config);
+    const auto alpha = schedule.alphas_cumprod().index_select(0, draws.timesteps).view({-1, 1, 1, 1});
+    const auto answer = unet->forward(alpha.sqrt() * latents + (1 - alpha).sqrt() * draws.noise, draws.timesteps, torch::stack(contexts));
+    const auto errors = (answer - draws.noise).square().mean({1, 2, 3});
+    const auto of_class = (errors[2] + errors[3]) / 2, loss = (errors[0] + errors[1]) / 2 + 0.25 * of_class;
+    EXPECT_NEAR(step.loss, loss.item<double>(), 1e-5);
+    EXPECT_NEAR(*step.class_loss, of_class.item<double>(), 1e-5);
+    if (step.step < options.steps) continue;
+    const auto expected = torch::autograd::grad({loss}, recorder.weights);
+    for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(torch::allclose(recorder.gradients[i], expected[i], 1e-3, 1e-6)) << i;
+  }
+  EXPECT_EQ(seen, (std::set<int64_t>{0, 1, 2}));
 }
 
 TEST_F(TrainerTest, TwoAccumulatedBatchesOfOneAreTheMeanOfBoth) {

@@ -2,6 +2,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include "sara/metrics/blip_folder.h"
 #include "sara/metrics/clip_folder.h"
 #include "sara/metrics/clip_score.h"
 #include "sara/metrics/features.h"
@@ -40,6 +41,13 @@ SARA_PROBE(clip_score) {
 // config: "processor" (a preprocessor_config.json). Tensors image.<i> -> pixels.<i>.
 SARA_PROBE(clip_pixels) {
   const auto pixels = sara::ClipPixels::from_json(in.config.at("processor"));
+  const auto images = sara::tests::images_of(in.tensors);
+  for (size_t i = 0; i < images.size(); ++i) out["pixels." + std::to_string(i)] = pixels(images[i]);
+}
+
+// config: "processor" (a preprocessor_config.json). Tensors image.<i> -> pixels.<i>.
+SARA_PROBE(blip_pixels) {
+  const auto pixels = sara::BlipPixels::from_json(in.config.at("processor"));
   const auto images = sara::tests::images_of(in.tensors);
   for (size_t i = 0; i < images.size(); ++i) out["pixels." + std::to_string(i)] = pixels(images[i]);
 }

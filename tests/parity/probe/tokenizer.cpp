@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <torch/types.h>
 
+#include "sara/tokenizers/bert.h"
 #include "sara/tokenizers/clip.h"
 #include "sara/tokenizers/t5.h"
 #include "tests/parity/probe/probe.h"
 
-// config: folder, and for a T5 tokenizer max_length. tensors: text (uint8, all captions one after another) and ends (int64, where each ends).
+// config: folder, for T5's and BERT's tokenizers max_length, and for BERT's bert: true. tensors: text (uint8, all captions one after another) and ends (int64, where each ends).
 SARA_PROBE(tokenizer) {
   const auto folder = in.config.at("folder").get<std::string>();
   std::unique_ptr<sara::Tokenizer> made;
-  if (in.config.contains("max_length"))
+  if (in.config.contains("bert"))
+    made = std::make_unique<sara::BertTokenizer>(folder, in.config.at("max_length").get<int64_t>());
+  else if (in.config.contains("max_length"))
     made = std::make_unique<sara::T5Tokenizer>(folder, in.config.at("max_length").get<int64_t>());
   else
     made = std::make_unique<sara::ClipTokenizer>(folder);
