@@ -163,6 +163,7 @@ Json fine_tune(const FineTuneRequest& request) {
   check_memory_options(request.memory);
   check_checkpoint_options(request.checkpoint, request.run.overwrite);
   ModelFolder model(request.model, request.reading);
+  model.require_whole();
   if (request.allow_nonfinite) model.allow_nonfinite();
   ImageFolderReport image_report;
   const bool clips = model.family() == "animatediff";
