@@ -128,6 +128,7 @@ void run_generate(const GenerateVerb& verb, const Command& command) {
   const auto scales = chosen_scales(verb.what, !verb.adapters.adapter.empty(), verb.how.num_images);
   const auto adapters = load_adapters(verb.adapters);
   const ModelFolder model = open_model(verb.model);
+  model.require_whole();
   const auto denoiser = [&](double scale) {
     auto scaled = adapters;
     for (auto& adapter : scaled) adapter.scale *= scale;

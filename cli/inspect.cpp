@@ -8,6 +8,7 @@
 #include "sara/base/error.h"
 #include "sara/weights/adapter.h"
 #include "sara/weights/adapter_base.h"
+#include "sara/weights/parts_fit.h"
 #include "sara/weights/pipeline_files.h"
 #include "sara/weights/precision.h"
 #include "sara/weights/weight_mismatch.h"
@@ -102,6 +103,11 @@ Json model_summary(const std::string& path, bool list) {
     if (named && held && !parts.contains(name)) parts[name] = {{"class", entry[1]}};
   }
   out["parts"] = parts;
+  const auto config_of = [&](const std::string& name) {
+    const auto found = std::ranges::find(model.components, name, &PipelineFiles::Component::name);
+    return found == model.components.end() ? std::nullopt : std::optional<Json>(found->config);
+  };
+  if (const auto what = parts_apart(model.family, config_of); !what.empty()) out["mismatch"] = "the parts do not fit each other: " + what;
   const Json unet = file("unet/config.json"), transformer = file("transformer/config.json"), vae = file("vae/config.json");
   const Json& denoiser = unet.empty() ? transformer : unet;
   if (denoiser.value("sample_size", Json()).is_number_integer() && vae.value("block_out_channels", Json()).is_array())

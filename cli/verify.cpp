@@ -22,11 +22,12 @@ namespace fs = std::filesystem;
 struct VerifyVerb {
   std::string path;
   struct Options {
-    std::optional<std::string> model;
+    std::optional<std::string> model, motion_adapter;
     bool json = false;
     template <class V>
     void visit(V&& v) {
       v("model", model, "Model an adapter must have been made for: its family, tensors and base hashes are compared");
+      v("motion_adapter", motion_adapter, "AnimateDiff's motion modules beside that model");
       v("json", json, "Print one JSON object");
     }
   } options;
@@ -46,7 +47,7 @@ void require_hashes(const Adapter& adapter) {
   }
 }
 
-Checks verify_adapter(const std::string& path, const std::optional<std::string>& base) {
+Checks verify_adapter(const std::string& path, const std::optional<std::string>& base, const std::optional<std::string>& motion_adapter) {
   const Adapter adapter = load_adapter(path);
   if (adapter.tensors.empty()) throw BadFile(path, "holds no tensors. Fix: train or extract it again");
   Checks checks{message("container: header, types, sizes and offsets of ", fs::file_size(path), " bytes"), "format: sara-adapter, version 1",
@@ -54,24 +55,26 @@ Checks verify_adapter(const std::string& path, const std::optional<std::string>&
   require_hashes(adapter);
   checks.push_back(message("base hashes: one for each tensor; precision ", precision_name(training_dtype(adapter))));
   if (!base) return checks;
-  const ModelFolder model(*base);
+  ModelReading reading;
+  reading.motion_adapter = motion_adapter;
+  const ModelFolder model(*base, reading);
   require_base(adapter, model_tensors(model, keys_of({{adapter, 1.0}})), model.family());
   checks.push_back(message("base ", model.name(), ": family ", model.family(), ", all tensors there and large enough, ", adapter.tensors.size(), " base hashes equal"));
   return checks;
 }
 
-// Whether a model is none that is trained: a single file of another family than SD 1.x and 2.x, or a part alone.
-bool is_foreign(const std::string& path) {
+// Whether a path holds parts of a model alone: motion modules, Stable Diffusion 3 as it is published without text encoders, one component.
+bool is_part(const std::string& path) {
   if (!fs::is_directory(path)) {
-    const std::string family = detected_layout(SafetensorsReader(path)).family;
-    return family != "sd1" && family != "sd2";
+    const SingleFile file(path);
+    return !file.layout().pipeline || (std::string(file.layout().family) == "sd3" && !file.has("text_encoder"));
   }
   const auto index = fs::path(path) / "model_index.json";
   return !fs::exists(index) && fs::exists(fs::path(path) / "config.json");
 }
 
-// Such a model: names, shapes and numbers alone.
-Checks verify_foreign(const PipelineFiles& model) {
+// Of parts: names, shapes and numbers.
+Checks verify_parts(const PipelineFiles& model) {
   require_complete(model);
   Checks checks;
   for (const auto& component : model.components) {
@@ -86,7 +89,7 @@ Checks verify_foreign(const PipelineFiles& model) {
 }
 
 Checks verify_model(const std::string& path) {
-  if (is_foreign(path)) return verify_foreign(open_pipeline(path));
+  if (is_part(path)) return verify_parts(open_pipeline(path));
   const ModelFolder model(path);
   Checks checks{model.single_file() ? message("single file: family ", model.family(), ", components") : "model_index.json: pipeline and components"};
   if (const auto unknown = model.single_file() ? model.single_file()->unknown() : std::vector<std::string>(); !unknown.empty())
@@ -104,21 +107,16 @@ Checks verify_model(const std::string& path) {
     else
       add(name, *model.load_clip_text(name, torch::kFloat));
   }
-  if (model.single_file()) {
-    if (model.single_file()->has_tokenizer()) {
-      const ClipTokenizer tokenizer(model.tokenizer_path());
-      checks.push_back("tokenizer: vocabulary and merges");
-    }
-    if (!model.single_file()->prediction_type()) return checks;
-  } else {
-    for (const auto& name : model.tokenizer_names()) {
-      if (name == "tokenizer_3")
-        T5Tokenizer(model.component_path(name), 1);
-      else
-        ClipTokenizer(model.component_path(name));
-      checks.push_back(name + (name == "tokenizer_3" ? ": pieces" : ": vocabulary and merges"));
-    }
+  model.require_fitting_parts();
+  for (const auto& name : model.tokenizer_names()) {
+    if (model.single_file() && !model.single_file()->has_tokenizer(name)) continue;  // as single files of others
+    if (name == "tokenizer_3")
+      T5Tokenizer(model.tokenizer_path(name), 1);
+    else
+      ClipTokenizer(model.tokenizer_path(name));
+    checks.push_back(name + (name == "tokenizer_3" ? ": pieces" : ": vocabulary and merges"));
   }
+  if (model.single_file() && !model.single_file()->prediction_type()) return checks;
   SchedulerConfig::from_json(model.scheduler_config(), model.component_path("scheduler") + "/scheduler_config.json");
   checks.push_back("scheduler: config");
   return checks;
@@ -135,12 +133,14 @@ Checks verify_weights(const SafetensorsReader& reader) {
 }
 
 std::pair<std::string, Checks> verified(const VerifyVerb& verb) {
+  if (verb.options.motion_adapter && !verb.options.model)
+    throw InvalidArgument("--motion-adapter: has no effect without --model. Fix: add --model, or verify the motion modules by themselves");
   std::error_code failure;
   if (!fs::exists(verb.path, failure)) throw IoError(verb.path, "nothing to verify. Fix: give an existing file or folder", ENOENT);
   if (!fs::is_directory(verb.path, failure)) {
     const SafetensorsReader reader(verb.path);
     const auto format = reader.metadata().find("format");
-    if (format != reader.metadata().end() && format->second == "sara-adapter") return {"adapter", verify_adapter(verb.path, verb.options.model)};
+    if (format != reader.metadata().end() && format->second == "sara-adapter") return {"adapter", verify_adapter(verb.path, verb.options.model, verb.options.motion_adapter)};
     if (!verb.options.model && !is_single_file(reader)) return {"weights", verify_weights(reader)};
   }
   if (verb.options.model) throw InvalidArgument(message("--model: is for adapters, and ", escaped(verb.path), " is none. Fix: leave it out"));

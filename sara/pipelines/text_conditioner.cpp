@@ -48,6 +48,7 @@ TextConditions TextConditioner::encode(const torch::Tensor& ids) const {
 TextConditioner load_text_conditioner(const ModelFolder& model, c10::ScalarType dtype, c10::Device device, std::optional<int64_t> max_sequence_length) {
   if (max_sequence_length && model.family() != "sd3")
     throw InvalidArgument("max_sequence_length: only Stable Diffusion 3 has an encoder of free length. Fix: leave it out");
+  model.require_whole();
   const int64_t t5_length = max_sequence_length.value_or(kT5Length);
   TextConditioner conditioner;
   conditioner.encoders = load_encoders(model, dtype, device, t5_length);
@@ -56,7 +57,6 @@ TextConditioner load_text_conditioner(const ModelFolder& model, c10::ScalarType 
   const std::string names[] = {"tokenizer", "tokenizer_2", "tokenizer_3"};
   std::vector<std::shared_ptr<const Tokenizer>> tokenizers;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!model.single_file() && !model.has(names[i])) throw BadFile(model.path(), message("component ", names[i], " is absent"));
     tokenizers.push_back(i < 2 ? load_tokenizer<ClipTokenizer>(model, names[i], inputs[i])
                                : load_tokenizer<T5Tokenizer>(model, names[i], inputs[i], t5_length));
   }

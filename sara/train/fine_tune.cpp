@@ -205,6 +205,7 @@ Json fine_tune(const FineTuneRequest& request) {
   check_checkpoint_options(request.checkpoint, request.run.overwrite);
   check_subject_options(request.subject, request.run.data);
   ModelFolder model(request.model, request.reading);
+  model.require_whole();
   if (request.allow_nonfinite) model.allow_nonfinite();
   ImageFolderReport image_report;
   const bool clips = model.family() == "animatediff";

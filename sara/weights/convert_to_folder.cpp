@@ -95,7 +95,7 @@ void write_component(const PipelineFiles& model, const PipelineFiles::Component&
 ConvertReport write_model_folder(const PipelineFiles& model, const ChangedTensors& changed, const std::string& output, const ConvertOptions& options) {
   if (!model.missing_tokenizers.empty())
     throw BadFile(model.path, message("a folder needs ", first_five(model.missing_tokenizers),
-                                      ", and the file holds none, as single files of others do not. Fix: add --tokenizer FOLDER (vocab.json and merges.txt of the model's CLIP)"));
+                                      ", and the file holds none, as single files of others do not. Fix: add --tokenizer FOLDER (", how_to_give_tokenizers(model.family), ")"));
   const auto& layout = single_file_layout(model.family);
   if (model.single && layout.pipeline && !model.files.count("scheduler/scheduler_config.json")) (void)model.single->scheduler_config();  // says what to add
   std::vector<std::string> absent;

@@ -115,6 +115,17 @@ void write_motion_component(const ModelFolder& model, const fs::path& to, const 
   write_json((to / "scheduler" / "scheduler_config.json").string(), model.scheduler_config());
 }
 
+// A single file and the motion modules beside it as the parts of an AnimateDiffPipeline.
+PipelineFiles with_motion_modules(PipelineFiles files, const ModelFolder& model) {
+  const MotionModules& modules = *model.motion_modules();
+  files.components.push_back({"motion_adapter", "MotionAdapter", modules.config, modules.weights});
+  const auto keep = [&](const char* name, const Json& json) { files.files[name] = json.dump(2) + "\n"; };
+  keep("motion_adapter/config.json", modules.config);
+  keep("model_index.json", model.index());
+  keep("scheduler/scheduler_config.json", model.scheduler_config());
+  return files;
+}
+
 void require_space(const fs::path& source, const fs::path& target) {
   uint64_t needed = 0;
   for (const auto& entry : fs::recursive_directory_iterator(source, fs::directory_options::follow_directory_symlink)) {
@@ -184,12 +195,18 @@ MergeReport write_merged_model(const ModelFolder& model, const std::vector<Scale
                                bool force) {
   const bool to_file = fs::path(output).extension() == ".safetensors";
   if (!to_file && !model.single_file()) return write_merged_folder(model, adapters, output, overwrite, force);
-  if (model.family() == "animatediff")
-    throw InvalidArgument(to_file ? "output: a whole AnimateDiff model has no single-file form. Fix: choose a folder" : "model: motion modules are merged into folders alone. Fix: convert the single file to a folder first");
+  const bool clips = model.family() == "animatediff";
+  if (clips && to_file) throw InvalidArgument("output: a whole AnimateDiff model has no single-file form. Fix: choose a folder");
   require_apart(model.path(), output);
   MergeReport report;
-  const Changes changes = merged_tensors(model, adapters, force, report);
-  const PipelineFiles files = open_pipeline(model.path(), model.reading());
+  Changes changes = merged_tensors(model, adapters, force, report);
+  ModelReading reading = model.reading();
+  reading.motion_adapter.reset();  // read above
+  PipelineFiles files = open_pipeline(model.path(), reading);
+  if (clips) {
+    add_motion_changes(model.motion_modules()->weights, changes);
+    files = with_motion_modules(std::move(files), model);
+  }
   ConvertOptions options;
   options.overwrite = overwrite;
   const auto written = to_file ? write_single_file(files, changes, output, options) : write_model_folder(files, changes, output, options);

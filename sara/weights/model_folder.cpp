@@ -7,6 +7,7 @@
 #include "sara/base/error.h"
 #include "sara/base/hash.h"
 #include "sara/weights/load_weights.h"
+#include "sara/weights/parts_fit.h"
 
 namespace sara {
 namespace {
@@ -91,8 +92,9 @@ ModelFolder::ModelFolder(std::string path, ModelReading reading) : path_(std::mo
     index_ = file_->index();
     if (std::string(file_->layout().family) == "animatediff")
       throw BadFile(path_, "holds motion modules alone. Fix: give it as --motion-adapter, and a Stable Diffusion 1.x model as --model");
-    if (index_.value("_class_name", Json()) != "StableDiffusionPipeline")
-      throw BadFile(path_, message("unsupported pipeline (expected Stable Diffusion 1.x or 2.x, got family ", file_->layout().family, ")"));
+    if (index_.value("_class_name", Json()) != file_->layout().pipeline)
+      throw BadFile(path_, message("its metadata does not fit its tensors (expected ", file_->layout().pipeline, ", got ", escaped(index_.value("_class_name", Json()).dump()),
+                                   "). Fix: use the file as it was written"));
     if (reading_.motion_adapter) add_motion_modules();
     return;
   }
@@ -170,7 +172,36 @@ std::vector<std::string> ModelFolder::present(const std::string& prefix) const {
 
 std::vector<std::string> ModelFolder::text_encoder_names() const { return present("text_encoder"); }
 
-std::vector<std::string> ModelFolder::tokenizer_names() const { return present("tokenizer"); }
+std::vector<std::string> ModelFolder::tokenizer_names() const {
+  std::vector<std::string> names;
+  const std::string encoder = "text_encoder";
+  for (const auto& name : text_encoder_names()) names.push_back("tokenizer" + name.substr(encoder.size()));
+  return names;
+}
+
+void ModelFolder::require_whole() const {
+  std::vector<std::string> absent, places;
+  for (const auto& part : file_ ? file_->layout().parts : std::vector<SingleFilePart>()) {
+    if (file_->has(part.component) || std::string(part.component) == "text_encoder_3") continue;
+    absent.emplace_back(part.component);
+    places.emplace_back(part.prefix);
+  }
+  if (!absent.empty()) {
+    const bool clip = family() == "sd3" && absent.front() == "text_encoder";
+    throw BadFile(path_, message("holds no ", first_five(absent), " (expected tensors under ", first_five(places), "). Fix: use a whole model",
+                                 clip ? ", such as the file that is published with its CLIP encoders (T5 may be absent), or a folder" : ""));
+  }
+  for (const auto& name : tokenizer_names()) {
+    if (file_) (void)file_->tokenizer_path(name);
+    if (!has(name)) throw BadFile(path_, message("component ", name, " is absent. Fix: download the model again"));
+  }
+  require_fitting_parts();
+}
+
+void ModelFolder::require_fitting_parts() const {
+  const auto what = parts_apart(family(), [&](const std::string& name) { return has(name) ? std::optional<Json>(component_config(name)) : std::nullopt; });
+  if (!what.empty()) throw BadFile(path_, message("the parts do not fit each other: ", what, ". Fix: take all parts from one model"));
+}
 
 int64_t ModelFolder::resolution() const {
   const auto size = denoiser_name() == "unet" ? read_config<UNetConfig>("unet").sample_size : read_config<MmditConfig>("transformer").sample_size;
@@ -181,7 +212,7 @@ int64_t ModelFolder::resolution() const {
 std::string ModelFolder::component_path(const std::string& name) const { return file_ ? path_ + ": " + name : (fs::path(path_) / name).string(); }
 
 bool ModelFolder::has(const std::string& component) const {
-  if (file_) return file_->has(component);
+  if (file_) return component.starts_with("tokenizer") ? is_named(index_, component) : file_->has(component);
   std::error_code failure;
   return is_named(index_, component) && fs::is_directory(component_path(component), failure);
 }

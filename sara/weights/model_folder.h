@@ -46,7 +46,12 @@ class ModelFolder {
   // XXH3-128 over names and bytes of a component's weights, the same in every layout: tells cached latents and embeddings of other weights apart.
   std::string component_hash(const std::string& name) const;
 
-  std::vector<std::string> tokenizer_names() const;
+  std::vector<std::string> tokenizer_names() const;  // one for each text encoder it holds
+
+  // Throws BadFile when a part or tokenizer that drawing and training need is absent, or parts do not fit each other; a denoiser alone is enough
+  // to merge or extract.
+  void require_whole() const;
+  void require_fitting_parts() const;  // the latter alone
 
   void allow_nonfinite() { allow_nonfinite_ = true; }
   std::shared_ptr<UNet2DConditionModel> load_unet(c10::ScalarType dtype, c10::Device device = c10::kCPU) const;

@@ -143,8 +143,10 @@ std::optional<std::string> SingleFile::given_tokenizer(const std::string& compon
   const fs::path folder = *reading_.tokenizer;
   if (is_tokenizer_folder(folder / component)) return (folder / component).string();
   if (component == "tokenizer" && is_tokenizer_folder(folder)) return folder.string();
-  throw BadFile(folder.string(), message("holds no ", component, " (expected vocab.json and merges.txt, or a folder ", component,
-                                         " with them). Fix: give --tokenizer a model folder or a tokenizer folder"));
+  const char* files = component == "tokenizer_3" ? "spiece.model or tokenizer.json" : "vocab.json and merges.txt";
+  if (component == "tokenizer")
+    throw BadFile(folder.string(), message("holds no tokenizer (expected ", files, ", or a folder tokenizer with them). Fix: give --tokenizer a model folder or a tokenizer folder"));
+  throw BadFile(folder.string(), message("holds no ", component, " (expected a folder ", component, " with ", files, "). Fix: give --tokenizer a model folder that has it"));
 }
 
 bool SingleFile::has_tokenizer(const std::string& component) const {
@@ -155,7 +157,7 @@ bool SingleFile::has_tokenizer(const std::string& component) const {
 std::string SingleFile::tokenizer_path(const std::string& component) const {
   if (const auto given = given_tokenizer(component)) return *given;
   if (!has_tokenizer(component))
-    throw BadFile(path(), message("holds no ", component, ", as single files of others do not. Fix: add --tokenizer FOLDER (vocab.json and merges.txt of the model's CLIP)"));
+    throw BadFile(path(), message("holds no ", component, ", as single files of others do not. Fix: add --tokenizer FOLDER (", how_to_give_tokenizers(layout_.family), ")"));
   const std::lock_guard lock(unpacking_);
   if (unpacked_.empty()) {
     std::string name = (fs::temp_directory_path() / "sara-tokenizer-XXXXXX").string();
@@ -180,6 +182,12 @@ std::vector<std::string> SingleFile::unknown() const {
     if (!known && !is_ignored(info.name)) out.push_back(info.name);
   }
   return out;
+}
+
+std::string how_to_give_tokenizers(const std::string& family) {
+  if (family == "sdxl") return "a model folder with tokenizer and tokenizer_2";
+  if (family == "sd3") return "a model folder with tokenizer, tokenizer_2 and, for T5, tokenizer_3";
+  return "vocab.json and merges.txt of the model's CLIP";
 }
 
 bool is_model_path(const std::string& path) {

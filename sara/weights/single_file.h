@@ -67,6 +67,9 @@ class SingleFile {
   mutable std::string unpacked_;  // temporary folder, "" until needed
 };
 
+// What --tokenizer takes for a family, in words.
+std::string how_to_give_tokenizers(const std::string& family);
+
 // Whether a path holds a model: a folder, or a single file.
 bool is_model_path(const std::string& path);
 

@@ -66,3 +66,36 @@ def test_loading_takes_the_weights_and_little_more(layout, stored, precision, mo
     weights, peak = found["weights"].item(), found["peak"].item()
     assert weights > (540e6 if precision == "fp32" else 270e6)
     assert peak <= 1.05 * weights + 300e6, (weights, peak)
+
+
+def wide_sdxl(root):
+    folder = models.save_sdxl(root / "model", root / "scratch")
+    models.small_unet(
+        192, [4, 8, 8], True, block_out_channels=(256, 512, 512), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), transformer_layers_per_block=[1, 2, 3], addition_embed_type="text_time",
+        addition_time_embed_dim=256, projection_class_embeddings_input_dim=6 * 256 + 128,
+    ).save_pretrained(folder / "unet")  # fmt: skip
+    return folder, {}
+
+
+def wide_sd3(root):
+    from diffusers import SD3Transformer2DModel
+
+    folder = models.save_sd3(root / "model", root / "scratch")
+    SD3Transformer2DModel(
+        sample_size=8, in_channels=16, num_layers=6, attention_head_dim=64, num_attention_heads=12, joint_attention_dim=224, caption_projection_dim=768,
+        pooled_projection_dim=64 + 128, out_channels=16, pos_embed_max_size=96, qk_norm="rms_norm", dual_attention_layers=(0, 1),
+    ).save_pretrained(folder / "transformer")  # fmt: skip
+    return folder, {}
+
+
+@pytest.mark.parametrize("writer", [wide_sdxl, wide_sd3])
+def test_the_denoisers_of_xl_and_3_load_from_both_layouts_in_little_more_than_its_weights(writer, tmp_path):
+    folder, more = writer(tmp_path)
+    forms = {"folder": dict(more, model=folder), "file": dict(more, model=tmp_path / "model.safetensors")}
+    assert measured("convert", "--model", folder, "--output", forms["file"]["model"])[0] == 0
+    for form, precision in (("folder", "fp32"), ("file", "fp32"), ("file", "bf16")):
+        found = run_probe("load_memory", config={key: str(value) for key, value in forms[form].items()} | {"precision": precision})
+        weights, peak = found["weights"].item(), found["peak"].item()
+        assert weights > (450e6 if precision == "fp32" else 225e6), weights
+        assert peak <= 1.05 * weights + 300e6, (form, precision, weights, peak)

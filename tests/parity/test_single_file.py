@@ -22,7 +22,9 @@ WRITERS = {
     "sd2": lambda folder, scratch: models.save_sd(folder, scratch, second=True),
     "sdxl": models.save_sdxl,
     "sd3": models.save_sd3,
+    "sd3.0 without T5": lambda folder, scratch: models.save_sd3(folder, scratch, None, (), with_t5=False),
     "animatediff": models.save_motion_adapter,
+    "animatediff v1": lambda folder, scratch: models.save_motion_adapter(folder, scratch, middle=False),
 }
 
 
@@ -168,7 +170,10 @@ def test_a_file_without_metadata_is_read_by_its_shapes(family, folders, files, t
                 assert (value if isinstance(value, list) else [value] * len(same)) == same, (part, key)
 
 
-PIPELINES = {"mini-sd": "StableDiffusionPipeline", "sd1": "StableDiffusionPipeline", "sd2": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline"}
+PIPELINES = {
+    "mini-sd": "StableDiffusionPipeline", "sd1": "StableDiffusionPipeline", "sd2": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline",
+    "sd3": "StableDiffusion3Pipeline", "sd3.0 without T5": "StableDiffusion3Pipeline",
+}  # fmt: skip
 
 
 def drawn(pipeline, side):
@@ -182,18 +187,29 @@ def test_from_single_file_gives_the_same_picture_as_the_folder(family, folders, 
     import diffusers
 
     kind = getattr(diffusers, PIPELINES[family])
-    more = {} if family == "sdxl" else {"safety_checker": None}
+    more = {"safety_checker": None} if PIPELINES[family] == "StableDiffusionPipeline" else {"text_encoder_3": None, "tokenizer_3": None} if "without" in family else {}
     side = 64 if family == "mini-sd" else 16
     folder = kind.from_pretrained(folders(family), torch_dtype=torch.float32, **more)
+    if getattr(folder, "text_encoder_3", None):  # whose tied embedding diffusers 0.42 leaves without memory under transformers 5
+        more["text_encoder_3"] = folder.text_encoder_3
     file = kind.from_single_file(str(files(family)), config=str(folders(family)), local_files_only=True, torch_dtype=torch.float32, **more)
     # The weights are equal (tests above); where they lie in memory differs, and with it the last bit of some products.
     torch.testing.assert_close(drawn(file, side), drawn(folder, side), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["sd1", "sd2"])
+def test_from_single_file_reads_a_motion_module(folders, files):
+    from diffusers import MotionAdapter
+
+    read = MotionAdapter.from_single_file(str(files("animatediff")), config=str(folders("animatediff")), local_files_only=True)
+    tables = [name for name, _ in read.named_buffers()]
+    equal({name: value for name, value in read.state_dict().items() if name not in tables}, {name: value for name, value in state(folders("animatediff"), ".").items() if name not in tables})
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl", "sd3", "sd3.0 without T5"])
 def test_ours_draws_the_same_from_file_plain_file_and_folder(family, folders, files, tmp_path):
     flags = ["--prompt", "a red apple", "--steps", "3", "--width", "16", "--height", "16"]
-    plain_flags = ["--tokenizer", folders(family) / "tokenizer", *(["--prediction-type", "epsilon"] if family == "sd2" else [])]
+    tokenizer = folders(family) / "tokenizer" if family in ("sd1", "sd2") else folders(family)
+    plain_flags = ["--tokenizer", tokenizer, *(["--prediction-type", "epsilon"] if family == "sd2" else [])]
     sources = {
         "folder": ["--model", folders(family)],
         "file": ["--model", files(family)],
@@ -204,6 +220,67 @@ def test_ours_draws_the_same_from_file_plain_file_and_folder(family, folders, fi
         sara("generate", *source, *flags, "--output", tmp_path / name)
         pictures[name] = (tmp_path / name / "0000.png").read_bytes()
     assert pictures["file"] == pictures["folder"] and pictures["plain"] == pictures["folder"]
+
+
+def refusal(*words):
+    return sara(*words, code=3)
+
+
+def without(file, output, *starts):
+    """The file as it is published without some parts."""
+    save_file({key: value for key, value in load_file(file).items() if not key.startswith(starts)}, output)
+    return output
+
+
+def test_sd3_without_its_text_encoders_says_what_is_missing_and_still_merges(files, tmp_path):
+    bare = without(files("sd3"), tmp_path / "bare.safetensors", "text_encoders.")
+    draw = ["generate", "--model", bare, "--prompt", "a", "--output", tmp_path / "out"]
+    for words in (draw, ["train", "--model", bare, "--data", tmp_path, "--output", tmp_path / "run"]):
+        message = refusal(*words)
+        assert "holds no text_encoder, text_encoder_2 (expected tensors under text_encoders.clip_l.transformer., " in message
+        assert "Fix: use a whole model, such as the file that is published with its CLIP encoders" in message and message.count("\n") == 1
+    assert set(json.loads(sara("inspect", bare, "--json"))["missing"]) >= {"text_encoder", "text_encoder_2"}
+    assert "transformer: " in sara("verify", bare)
+    tuned = load_file(bare)
+    tuned["model.diffusion_model.final_layer.linear.bias"] += 1
+    save_file(tuned, tmp_path / "tuned.safetensors")
+    sara("extract", "--base", bare, "--tuned", tmp_path / "tuned.safetensors", "--output", tmp_path / "adapter.safetensors")
+    sara("merge", "--model", bare, "--adapter", tmp_path / "adapter.safetensors", "--output", tmp_path / "merged.safetensors")
+    before, after = load_file(bare), load_file(tmp_path / "merged.safetensors")
+    assert [key for key in before if not torch.equal(before[key], after[key])] == ["model.diffusion_model.final_layer.linear.bias"]
+
+
+def test_t5_may_be_absent_from_the_file_or_stored_in_eight_bits(folders, files, tmp_path):
+    """A file without T5 means zeros in its place, as a folder without it does."""
+    flags = ["--prompt", "a red apple", "--steps", "2", "--width", "16", "--height", "16", "--tokenizer", folders("sd3")]
+    bare = without(files("sd3"), tmp_path / "bare.safetensors", "text_encoders.t5xxl.")
+    sara("generate", "--model", bare, *flags, "--output", tmp_path / "bare")
+    sara("generate", "--model", plain(files("sd3"), tmp_path / "plain.safetensors"), *flags, "--output", tmp_path / "plain")
+    tensors = load_file(files("sd3"))
+    in_t5 = [key for key in tensors if key.startswith("text_encoders.t5xxl.")]
+    save_file(dict(tensors, **{key: tensors[key].to(torch.float8_e4m3fn) for key in in_t5}), tmp_path / "eight.safetensors")
+    sara("generate", "--model", tmp_path / "eight.safetensors", *flags, "--output", tmp_path / "eight")
+    save_file(dict(tensors, **{key: tensors[key].to(torch.float8_e4m3fn).float() for key in in_t5}), tmp_path / "rounded.safetensors")
+    sara("generate", "--model", tmp_path / "rounded.safetensors", *flags, "--output", tmp_path / "rounded")
+    pictures = {name: (tmp_path / name / "0000.png").read_bytes() for name in ("bare", "plain", "eight", "rounded")}
+    assert pictures["eight"] == pictures["rounded"]
+    assert len({pictures["bare"], pictures["plain"], pictures["eight"]}) == 3
+
+
+@pytest.mark.parametrize("family, wanted", [("sdxl", "tokenizer_2"), ("sd3", "tokenizer_3")])
+def test_a_file_without_tokenizers_says_where_to_take_them_from(family, wanted, folders, files, tmp_path):
+    draw = ["generate", "--model", plain(files(family), tmp_path / "plain.safetensors"), "--prompt", "a", "--output", tmp_path / "out"]
+    assert "holds no tokenizer, as single files of others do not. Fix: add --tokenizer FOLDER (a model folder with tokenizer" in refusal(*draw)
+    assert "holds no tokenizer_2 (expected a folder tokenizer_2 with vocab.json and merges.txt)" in refusal(*draw, "--tokenizer", folders(family) / "tokenizer")
+    assert wanted == "tokenizer_2" or "holds no tokenizer_3 (expected a folder tokenizer_3 with spiece.model or tokenizer.json)" in refusal(*draw, "--tokenizer", folders("sdxl"))
+
+
+def test_metadata_of_another_family_is_refused(files, tmp_path):
+    with safe_open(files("sd1"), "pt") as file:
+        metadata = file.metadata()
+    save_file(load_file(files("sdxl")), tmp_path / "mixed.safetensors", metadata=metadata)
+    message = refusal("generate", "--model", tmp_path / "mixed.safetensors", "--prompt", "a", "--output", tmp_path / "out")
+    assert "its metadata does not fit its tensors (expected StableDiffusionXLPipeline, got " in message
 
 
 def test_the_layer_that_sd2_leaves_unused_is_left_out(folders, files, tmp_path):

@@ -76,7 +76,7 @@ def clip_tokenizer(scratch, name="tokenizer"):
     return CLIPTokenizer.from_pretrained(folder)
 
 
-def save_sd(folder, scratch, second=False):
+def save_sd(folder, scratch, second=False, **scheduler):
     """Stable Diffusion 1.x, or 2.x when `second`."""
     from diffusers import StableDiffusionPipeline
     from transformers import CLIPTextModel
@@ -88,7 +88,7 @@ def save_sd(folder, scratch, second=False):
         text_encoder=text,
         tokenizer=clip_tokenizer(scratch),
         unet=small_unet(64, [1, 1, 1] if second else 8, second),
-        scheduler=ddim(),
+        scheduler=ddim(**scheduler),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -109,8 +109,8 @@ def save_sdxl(folder, scratch):
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         transformer_layers_per_block=[1, 2, 3],
         addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=6 * 8 + 128,
+        addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=6 * 256 + 128,
         sample_size=8,
     )
     StableDiffusionXLPipeline(
@@ -120,24 +120,32 @@ def save_sdxl(folder, scratch):
         tokenizer=clip_tokenizer(scratch),
         tokenizer_2=clip_tokenizer(scratch),
         unet=unet,
-        scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1),
+        scheduler=EulerDiscreteScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, timestep_spacing="leading"
+        ),
         force_zeros_for_empty_prompt=True,
         add_watermarker=False,
     ).save_pretrained(folder)
     return pathlib.Path(folder)
 
 
-def save_sd3(folder, scratch, norm="rms_norm", dual=(0,)):
+def save_sd3(folder, scratch, norm="rms_norm", dual=(0,), with_t5=True):
     """The parts of Stable Diffusion 3 with their index; the projection of CLIP-L is the unit matrix, as published."""
     from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
-    from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel
+    from tiny_t5 import pieces, write_tokenizer_json
+    from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
 
     torch.manual_seed(4)
     folder = pathlib.Path(folder)
     first = CLIPTextModelWithProjection(clip_config(64))
     with torch.no_grad():
         first.text_projection.weight.copy_(torch.eye(64))
-    t5 = T5EncoderModel(T5Config(vocab_size=64, d_model=64, d_ff=128, d_kv=64, num_layers=2, num_heads=2, feed_forward_proj="gated-gelu"))
+    t5, t5_tokenizer = None, None
+    if with_t5:
+        t5_tokenizer = T5Tokenizer.from_pretrained(write_tokenizer_json(pathlib.Path(scratch) / "tokenizer_3"))
+        t5 = T5EncoderModel(T5Config(
+            vocab_size=len(pieces()) + 100, d_model=224, d_ff=128, d_kv=64, num_layers=2, num_heads=2, feed_forward_proj="gated-gelu",
+        ))  # fmt: skip
     transformer = SD3Transformer2DModel(
         sample_size=8,
         patch_size=2,
@@ -145,9 +153,9 @@ def save_sd3(folder, scratch, norm="rms_norm", dual=(0,)):
         num_layers=3,
         attention_head_dim=64,
         num_attention_heads=2,
-        joint_attention_dim=64,
+        joint_attention_dim=224,
         caption_projection_dim=128,
-        pooled_projection_dim=128,
+        pooled_projection_dim=64 + 128,
         out_channels=16,
         pos_embed_max_size=8,
         dual_attention_layers=dual,
@@ -156,16 +164,19 @@ def save_sd3(folder, scratch, norm="rms_norm", dual=(0,)):
     parts = dict(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         text_encoder=first,
-        text_encoder_2=CLIPTextModelWithProjection(clip_config(64, act="gelu")),
+        text_encoder_2=CLIPTextModelWithProjection(clip_config(128, act="gelu")),  # diffusers tells the two by their widths
         text_encoder_3=t5,
         tokenizer=clip_tokenizer(scratch),
         tokenizer_2=clip_tokenizer(scratch),
-        tokenizer_3=clip_tokenizer(scratch),
+        tokenizer_3=t5_tokenizer,
         transformer=transformer,
         vae=small_vae(16, 1.5305, shift_factor=0.0609, use_quant_conv=False, use_post_quant_conv=False),
     )
     index = {"_class_name": "StableDiffusion3Pipeline", "_diffusers_version": "0.35.0"}
     for name, part in parts.items():
+        if part is None:
+            index[name] = [None, None]
+            continue
         part.save_pretrained(folder / name)
         index[name] = ["transformers" if "text" in name or "token" in name else "diffusers", type(part).__name__]
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
