@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = (
-    "base files sparse ops rank optim layers models tokenizers samplers weights methods data pipelines train "
+    "base files cuda sparse ops rank optim layers models tokenizers samplers weights methods data pipelines train "
     "metrics analysis distributed"
 ).split()
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]((?:sara|cli|tests)/[^">]+)[">]', re.MULTILINE)
