@@ -61,6 +61,7 @@ if(sara_has_nvcc)
   set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
   sara_cuda_library(sara_cuda_kernels STATIC ${sara_cuda_tensors} ${sara_cuda_room}/kernels.cpp ${objects})
   target_link_libraries(sara_cuda_kernels PUBLIC CUDA::cudart_static)
+  set_target_properties(sara_cuda_kernels PROPERTIES EXCLUDE_FROM_ALL ON)  # whoever links it builds it
 endif()
 
 if(sara_has_cuda)

@@ -12,7 +12,10 @@ struct Emulation {
   bool on = false;
   bool backwards = false;  // blocks and threads from the last to the first: a result that depends on their order shows itself
 };
-Emulation& emulation();
+inline Emulation& emulation() {
+  static Emulation state;
+  return state;
+}
 
 // One block after the other, and in each phase one thread after the other, over shared memory that starts as NaN.
 template <class Kernel>

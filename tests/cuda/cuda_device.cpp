@@ -13,7 +13,8 @@ std::string why_no_device() {
   return at::detail::getCUDAHooks().deviceCount() ? "" : "no CUDA device on this machine";
 }
 
-ByKernels::ByKernels(bool) {}
+// The CPU is the judge: fp32 convolutions in fp32.
+ByKernels::ByKernels(bool) { at::globalContext().setAllowTF32CuDNN(false); }
 ByKernels::~ByKernels() {}
 
 }  // namespace sara

@@ -14,11 +14,6 @@ ByKernels::~ByKernels() { cuda::emulation() = {}; }
 
 namespace cuda {
 
-Emulation& emulation() {
-  static Emulation state;
-  return state;
-}
-
 const Kernels* kernels(const torch::Device& device) { return emulation().on && device.is_cpu() ? &kTable : nullptr; }
 
 }  // namespace cuda

@@ -50,6 +50,14 @@ def test_parsers_do_not_include_torch():
     assert not wrong
 
 
+def test_kernels_need_no_torch():
+    kernels = [path for path in SOURCES if path.suffix in {".cu", ".cuh"}]
+    assert kernels
+    allowed = {path.name for path in kernels} | {"launch.h", "emulation.h", "host_device.h", "adamw_factors.h"}
+    wrong = [f"{path.name} includes {included}" for path in kernels for included in INCLUDE.findall(path.read_text()) if pathlib.PurePath(included).name not in allowed]
+    assert not wrong and not [path.name for path in kernels if TORCH.search(path.read_text()) or "c10/" in path.read_text()]
+
+
 @pytest.mark.parametrize("room", sorted({room_of(path) for path in SOURCES}))
 def test_room_has_a_short_readme(room):
     readme = ROOT / "sara" / room / "README.md"
