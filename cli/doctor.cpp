@@ -13,6 +13,7 @@
 #include "cli/version.h"
 #include "sara/base/error.h"
 #include "sara/base/free_memory.h"
+#include "sara/cuda/kernels.h"
 
 namespace sara::cli {
 namespace {
@@ -39,6 +40,7 @@ Json findings() {
   out["allocator"] = allocator_name();
   out["cuda_build"] = at::Context::hasCUDA();
   out["cuda_devices"] = at::Context::hasCUDA() ? int(at::detail::getCUDAHooks().deviceCount()) : 0;
+  out["cuda_kernels"] = cuda::kernels(torch::kCUDA) != nullptr;
   try {
     out["default_model"] = model_path({});
   } catch (const BadFile& missing) {

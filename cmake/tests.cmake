@@ -17,6 +17,7 @@ foreach(room base files sparse ops rank optim layers models tokenizers samplers 
 endforeach()
 
 sara_add_tests(pitfalls sara_methods)
+sara_add_cuda_tests()
 
 # The probe runs one piece of the library on tensors that a Python test hands it (tests/parity).
 if(SARA_TOOLS)

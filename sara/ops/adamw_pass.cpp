@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "sara/base/error.h"
+#include "sara/cuda/kernels.h"
 #include "sara/sparse/gather_scatter.h"
 
 namespace sara {
@@ -173,6 +174,33 @@ void pass_on_cpu(const std::vector<Part>& parts) {
   });
 }
 
+void pass_by_kernels(const cuda::Kernels& kernels, const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, bool decay_to_base,
+                     const torch::Tensor& clip) {
+  std::vector<cuda::PassTensor> tensors;
+  for (const PassSlot& item : slots) {
+    const Values::Slot& slot = values.slots()[item.slot];
+    const AdamWStep& settings = groups[slot.group];
+    cuda::PassTensor tensor{.values = Values::span(values.values(), slot),
+                            .gradient = item.gradient.defined() ? item.gradient : Values::span(values.gradient(), slot),
+                            .dense = storage_line(slot.weight),
+                            .offsets = storage_offsets(slot.weight, slot.indices),
+                            .base = decay_to_base ? slot.base : torch::Tensor(),
+                            .exp_avg = Values::span(values.exp_avg(), slot),
+                            .exp_avg_sq = Values::span(values.exp_avg_sq(), slot),
+                            .exp_avg_scale = {},
+                            .exp_avg_sq_scale = {},
+                            .factors = adamw_factors(settings)};
+    if (values.eight_bit_moments()) {
+      tensor.exp_avg_scale = values.first_moment(slot).scales;
+      tensor.exp_avg_sq_scale = values.second_moment(slot).scales;
+      tensor.first = slot.begin;
+      tensor.key = moment_key(settings.step);
+    }
+    tensors.push_back(std::move(tensor));
+  }
+  kernels.adamw_pass(tensors, clip);
+}
+
 // By tensor operations; neighbours of one group go together.
 void pass_by_tensors(const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, bool decay_to_base) {
   for (size_t i = 0; i < slots.size();) {
@@ -209,7 +237,9 @@ void pass_by_tensors(const Values& values, const std::vector<PassSlot>& slots, c
 
 }  // namespace
 
-void adamw_pass_(const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, bool decay_to_base) {
+void adamw_pass_(const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, bool decay_to_base, const torch::Tensor& clip) {
+  if (const auto* kernels = cuda::kernels(values.gradient().device())) return pass_by_kernels(*kernels, values, slots, groups, decay_to_base, clip);
+  SARA_CHECK(!clip.defined());
   if (!values.gradient().is_cpu()) return pass_by_tensors(values, slots, groups, decay_to_base);
   std::vector<Part> parts;
   for (const PassSlot& item : slots) parts.push_back(part_of(values, item, groups, decay_to_base));

@@ -18,6 +18,9 @@ struct PassSlot {
 // (ops/adamw_step.h), and the values go straight into the dense weights, rounded to nearest in the weight's dtype. The base is
 // read in its own dtype; with decay_to_base decay pulls to it, otherwise to zero. groups: one AdamWStep for each parameter group.
 // 8-bit moments are widened, updated in fp32 and rounded again block by block. Bits do not depend on the thread count.
-void adamw_pass_(const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, bool decay_to_base);
+//
+// clip, for values on a device with kernels (cuda/kernels.h) alone: what norm_and_clip gave there. Its factor is read on the device, so
+// that the host need not wait for the norm; where that is not finite nothing changes.
+void adamw_pass_(const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, bool decay_to_base, const torch::Tensor& clip = {});
 
 }  // namespace sara

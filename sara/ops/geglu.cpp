@@ -6,6 +6,7 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/gelu_backward.h>
 
+#include "sara/cuda/kernels.h"
 #include "sara/ops/vectorized.h"
 
 namespace sara {
@@ -61,10 +62,15 @@ constexpr int64_t kGateGrain = 16;  // tokens
 torch::Tensor geglu(const torch::Tensor& halves) {
   RECORD_FUNCTION("sara::geglu", {});
   const int64_t width = halves.size(-1) / 2;
-  if (!halves.is_cpu()) return halves.narrow(-1, 0, width) * at::gelu(halves.narrow(-1, width, width));
-  const torch::Tensor from = halves.to(loop_dtype(halves.scalar_type())).contiguous();
   auto sizes = halves.sizes().vec();
   sizes.back() = width;
+  if (const auto* kernels = cuda::kernels(halves.device())) {
+    const torch::Tensor out = torch::empty(sizes, halves.options());
+    kernels->geglu(out, halves.contiguous());
+    return out;
+  }
+  if (!halves.is_cpu()) return halves.narrow(-1, 0, width) * at::gelu(halves.narrow(-1, width, width));
+  const torch::Tensor from = halves.to(loop_dtype(halves.scalar_type())).contiguous();
   const torch::Tensor out = torch::empty(sizes, from.options());
   const auto run = [&]<class T>(T* to, auto loop) {
     at::parallel_for(0, from.numel() / (2 * width), kGateGrain, [&](int64_t first, int64_t last) {
@@ -81,6 +87,12 @@ torch::Tensor geglu(const torch::Tensor& halves) {
 GegluGradients geglu_backward(const torch::Tensor& gradient, const torch::Tensor& halves) {
   RECORD_FUNCTION("sara::geglu_backward", {});
   const int64_t width = halves.size(-1) / 2;
+  if (const auto* kernels = cuda::kernels(halves.device())) {
+    const torch::Tensor from = halves.contiguous(), given = gradient.to(halves.scalar_type()).contiguous();
+    const GegluGradients gradients{torch::empty_like(from), torch::empty_like(given)};
+    kernels->geglu_backward(gradients.halves, gradients.product, given, from);
+    return gradients;
+  }
   if (!halves.is_cpu()) {
     const torch::Tensor a = halves.narrow(-1, 0, width), g = halves.narrow(-1, width, width), gelu = at::gelu(g);
     return {torch::cat({gradient * gelu, at::gelu_backward(gradient * a, g)}, -1), a * gelu};

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <vector>
 
+#include "sara/cuda/kernels.h"
 #include "sara/ops/vectorized.h"
 
 namespace sara {
@@ -189,7 +190,9 @@ void backward(T* out, float* weight_parts, float* bias_parts, const T* gradient,
   });
 }
 
-// On other devices: the same formulas, by whole tensors.
+torch::Tensor plain_fp32(const torch::Tensor& parameter) { return parameter.detach().to(torch::kFloat).contiguous(); }
+
+// On other devices without kernels: the same formulas, by whole tensors.
 torch::Tensor grouped(const torch::Tensor& x, int64_t groups) { return x.to(torch::kFloat).reshape({x.size(0), groups, -1}); }
 
 std::vector<int64_t> channels_only(const torch::Tensor& x) {
@@ -207,6 +210,11 @@ torch::Tensor normalized(const torch::Tensor& x, const NormStatistics& statistic
 
 NormStatistics group_norm_statistics(const torch::Tensor& x, int64_t groups, double eps) {
   RECORD_FUNCTION("sara::group_norm_statistics", {});
+  if (const auto* kernels = cuda::kernels(x.device())) {
+    const torch::Tensor mean = torch::empty({x.size(0), groups}, x.options().dtype(torch::kFloat).requires_grad(false)), rstd = torch::empty_like(mean);
+    kernels->group_norm_statistics(mean, rstd, x.contiguous(), eps);
+    return {mean, rstd};
+  }
   if (!x.is_cpu()) {
     const torch::Tensor parts = grouped(x, groups);
     return {parts.mean(2), (parts.var(2, /*unbiased=*/false) + eps).rsqrt()};
@@ -224,6 +232,11 @@ NormStatistics group_norm_statistics(const torch::Tensor& x, int64_t groups, dou
 
 torch::Tensor group_norm_apply(const torch::Tensor& x, const NormStatistics& statistics, const torch::Tensor& weight, const torch::Tensor& bias, bool silu) {
   RECORD_FUNCTION("sara::group_norm_apply", {});
+  if (const auto* kernels = cuda::kernels(x.device())) {
+    const torch::Tensor from = x.contiguous(), out = torch::empty_like(from);
+    kernels->group_norm_apply(out, from, statistics.mean, statistics.rstd, plain_fp32(weight), plain_fp32(bias), silu);
+    return out;
+  }
   if (!x.is_cpu()) {
     const auto sizes = channels_only(x);
     const torch::Tensor z = normalized(x, statistics) * weight.to(torch::kFloat).view(sizes) + bias.to(torch::kFloat).view(sizes);
@@ -241,6 +254,12 @@ torch::Tensor group_norm_apply(const torch::Tensor& x, const NormStatistics& sta
 NormGradients group_norm_backward(const torch::Tensor& gradient, const torch::Tensor& x, const NormStatistics& statistics, const torch::Tensor& weight,
                                   const torch::Tensor& bias, bool silu) {
   RECORD_FUNCTION("sara::group_norm_backward", {});
+  if (const auto* kernels = cuda::kernels(x.device())) {
+    const torch::Tensor from = x.contiguous(), out = torch::empty_like(from), parts = torch::empty({2, x.size(0), x.size(1)}, statistics.mean.options());
+    kernels->group_norm_backward(out, parts[0], parts[1], gradient.to(x.scalar_type()).contiguous(), from, statistics.mean, statistics.rstd, plain_fp32(weight), plain_fp32(bias), silu);
+    const torch::Tensor sums = parts.sum(1);
+    return {out, sums[0], sums[1]};
+  }
   if (!x.is_cpu()) {
     const auto sizes = channels_only(x);
     const torch::Tensor unit = normalized(x, statistics), scale = weight.to(torch::kFloat).view(sizes);

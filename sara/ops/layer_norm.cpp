@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sara/cuda/kernels.h"
 #include "sara/ops/vectorized.h"
 
 namespace sara {
@@ -131,6 +132,13 @@ void gradients(T* out, float* weight_sums, float* bias_sums, const T* gradient, 
   });
 }
 
+torch::Tensor values_by(const cuda::Kernels& kernels, const torch::Tensor& x, const NormStatistics& statistics, const torch::Tensor& weight, const torch::Tensor& bias,
+                        std::optional<double> eps) {
+  const torch::Tensor from = x.contiguous(), out = torch::empty_like(from);
+  kernels.layer_norm(out, statistics.mean, statistics.rstd, from, fp32(weight), fp32(bias), eps);
+  return out;
+}
+
 torch::Tensor unit_tokens(const torch::Tensor& x, const NormStatistics& statistics) {
   return (x.to(torch::kFloat) - statistics.mean.unsqueeze(-1)) * statistics.rstd.unsqueeze(-1);
 }
@@ -140,6 +148,10 @@ torch::Tensor unit_tokens(const torch::Tensor& x, const NormStatistics& statisti
 LayerNormResult layer_norm(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, double eps) {
   const auto tokens = x.sizes().slice(0, x.dim() - 1);
   const auto fp32_options = x.options().dtype(torch::kFloat).requires_grad(false);
+  if (const auto* kernels = cuda::kernels(x.device())) {
+    const NormStatistics statistics{torch::empty(tokens, fp32_options), torch::empty(tokens, fp32_options)};
+    return {values_by(*kernels, x, statistics, weight, bias, eps), statistics};
+  }
   if (!x.is_cpu()) {
     const torch::Tensor from = x.to(torch::kFloat);
     const NormStatistics statistics{from.mean(-1), (from.var(-1, /*unbiased=*/false) + eps).rsqrt()};
@@ -150,6 +162,7 @@ LayerNormResult layer_norm(const torch::Tensor& x, const torch::Tensor& weight, 
 }
 
 torch::Tensor layer_norm_apply(const torch::Tensor& x, const NormStatistics& statistics, const torch::Tensor& weight, const torch::Tensor& bias) {
+  if (const auto* kernels = cuda::kernels(x.device())) return values_by(*kernels, x, statistics, weight, bias, std::nullopt);
   if (!x.is_cpu()) return (unit_tokens(x, statistics) * weight.to(torch::kFloat) + bias.to(torch::kFloat)).to(x.scalar_type());
   return values(x, statistics, weight, bias, std::nullopt);
 }
@@ -157,6 +170,12 @@ torch::Tensor layer_norm_apply(const torch::Tensor& x, const NormStatistics& sta
 NormGradients layer_norm_backward(const torch::Tensor& gradient, const torch::Tensor& x, const NormStatistics& statistics, const torch::Tensor& weight,
                                   const torch::Tensor& add) {
   RECORD_FUNCTION("sara::layer_norm_backward", {});
+  if (const auto* kernels = cuda::kernels(x.device())) {
+    const auto plain = [&](const torch::Tensor& tensor) { return tensor.to(x.scalar_type()).contiguous(); };
+    const torch::Tensor from = x.contiguous(), out = torch::empty_like(from);
+    const torch::Tensor sums = kernels->layer_norm_backward(out, plain(gradient), from, statistics.mean, statistics.rstd, fp32(weight), add.defined() ? plain(add) : add);
+    return {out, sums[0], sums[1]};
+  }
   if (!x.is_cpu()) {
     const torch::Tensor unit = unit_tokens(x, statistics), given = gradient.to(torch::kFloat), inner = given * weight.to(torch::kFloat);
     torch::Tensor out = (inner - inner.mean(-1, true) - unit * (inner * unit).mean(-1, true)) * statistics.rstd.unsqueeze(-1);

@@ -3,15 +3,12 @@
 
 #include <cstdint>
 
+#include "sara/cuda/adamw_factors.h"
+
 namespace sara {
 
 // The inner loops of the optimizer on plain memory, compiled for AVX-512, AVX2 and the baseline and chosen when the program
 // starts. Every operation rounds by itself (no fused multiply-add), so all three give the same bits.
-
-// The scalars of one AdamW step, each rounded to fp32 where torch.optim.AdamW rounds it, so that both take the same steps.
-struct AdamWFactors {
-  float decay, keep, blend1, beta2, blend2, step_size, root, eps, scale;
-};
 
 // One AdamW update of count entries (the formula is in ops/adamw_step.h). target: what decay pulls to, or null for zero.
 void update_adamw(float* values, const float* gradient, float* exp_avg, float* exp_avg_sq, const float* target, int64_t count, const AdamWFactors& factors);

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "sara/base/error.h"
+#include "sara/cuda/kernels.h"
 #include "sara/sparse/capture.h"
 #include "sara/sparse/gather_scatter.h"
 
@@ -16,12 +17,15 @@ namespace {
 // Above this share of a weight a dense product and a gather take less time than single dot products (bench/sampled_matmul; bf16 by
 // processor from 0.3 on).
 constexpr double kBreakEven = 0.3;
+// The same on a device with kernels. Not measured: what 8 to 15 TFLOP/s of single products give against 550 of dense ones.
+constexpr double kBreakEvenDevice = 0.015;
 constexpr int64_t kTileBytes = 1 << 23;
 
 bool is_sampled(const Values::Slot& slot) {
-  if (!slot.row_starts.defined() || slot.indices.scalar_type() != torch::kInt) return false;
+  if (slot.indices.scalar_type() != torch::kInt || slot.weight.dim() < 2) return false;
   const double density = double(slot.indices.numel()) / double(slot.weight.numel());
-  return density < kBreakEven;
+  if (cuda::kernels(slot.weight.device())) return density < kBreakEvenDevice;
+  return slot.row_starts.defined() && density < kBreakEven;
 }
 
 // Adds the active entries of a gradient that `rows(begin, end)` gives tile by tile.
@@ -51,7 +55,9 @@ torch::Tensor linear_weight_gradient(const torch::Tensor& weight, TokenOperand& 
   if (!sink) return gradient.tokens().t().mm(input.tokens()).to(weight.scalar_type());
   const Values::Slot& slot = sink->values->slots()[sink->slot];
   if (slot.indices.numel() == 0) return {};
-  if (is_sampled(slot))
+  if (const auto* kernels = cuda::kernels(weight.device()); kernels && is_sampled(slot))
+    kernels->sampled_linear(sink->values->open_gradient_(sink->slot), slot.indices, gradient.tokens(), input.tokens());
+  else if (is_sampled(slot))
     sampled_linear_add_(sink->values->open_gradient_(sink->slot), slot.indices, slot.row_starts, gradient, input);
   else
     gather_by_rows(*sink, [&](int64_t begin, int64_t end) { return gradient.tokens().narrow(1, begin, end - begin).t().mm(input.tokens()); });
@@ -70,6 +76,10 @@ torch::Tensor convolution_weight_gradient(const torch::Tensor& weight, const tor
   const Values::Slot& slot = sink->values->slots()[sink->slot];
   if (slot.indices.numel() == 0) return {};
   if (is_sampled(slot)) {
+    if (const auto* kernels = cuda::kernels(weight.device())) {
+      kernels->sampled_convolution(sink->values->open_gradient_(sink->slot), slot.indices, gradient, input, {shape.kernel, shape.stride, shape.padding});
+      return {};
+    }
     if (const auto factors = convolution_factors(gradient, input, shape)) {
       add_sampled(*sink, *factors);
       return {};

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "sara/base/error.h"
+#include "sara/cuda/kernels.h"
 #include "sara/ops/adamw_pass.h"
 #include "sara/optim/grad_clip.h"
 #include "sara/optim/lr_rule.h"
@@ -133,27 +134,31 @@ StepReport AdamW::take_step(int64_t t, const std::vector<GroupStep>& groups, boo
   const bool one_by_one = keep_gradient && options_.max_grad_norm() == 0;
   if (!one_by_one) std::for_each(terms.begin(), terms.end(), add_term);
 
-  std::vector<double> squares = squared_norms(gradients);
-  const auto norm = [&squares] { return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0)); };
-  report.grad_norm = norm();
-  report.skipped = !std::isfinite(report.grad_norm);
-  if (!report.skipped) {
-    ++updates_;
-    const auto settings = pass_settings(groups, clip_factor(report.grad_norm, options_.max_grad_norm()));
-    const bool to_base = options_.decay_to() == "base";
-    if (one_by_one) {
-      for (const RankTerm& term : terms) {
-        add_term(term);
-        squares[term.slot] = squared_norms(gradients[term.slot]).front();
-        adamw_pass_(values_, {slots[term.slot]}, settings, to_base);
-        gradients[term.slot] = slots[term.slot].gradient = torch::Tensor();
+  if (const auto* kernels = cuda::kernels(values_.gradient().device()); kernels && !one_by_one) {
+    update_by_kernels(*kernels, slots, gradients, groups, report);
+  } else {
+    std::vector<double> squares = squared_norms(gradients);
+    const auto norm = [&squares] { return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0)); };
+    report.grad_norm = norm();
+    report.skipped = !std::isfinite(report.grad_norm);
+    if (!report.skipped) {
+      ++updates_;
+      const auto settings = pass_settings(groups, clip_factor(report.grad_norm, options_.max_grad_norm()));
+      const bool to_base = options_.decay_to() == "base";
+      if (one_by_one) {
+        for (const RankTerm& term : terms) {
+          add_term(term);
+          squares[term.slot] = squared_norms(gradients[term.slot]).front();
+          adamw_pass_(values_, {slots[term.slot]}, settings, to_base);
+          gradients[term.slot] = slots[term.slot].gradient = torch::Tensor();
+        }
+        std::vector<bool> done(slots.size());
+        for (const RankTerm& term : terms) done[term.slot] = true;
+        std::erase_if(slots, [&done](const PassSlot& item) { return done[item.slot]; });
+        report.grad_norm = norm();
       }
-      std::vector<bool> done(slots.size());
-      for (const RankTerm& term : terms) done[term.slot] = true;
-      std::erase_if(slots, [&done](const PassSlot& item) { return done[item.slot]; });
-      report.grad_norm = norm();
+      adamw_pass_(values_, slots, settings, to_base);
     }
-    adamw_pass_(values_, slots, settings, to_base);
   }
   if (!keep_gradient) values_.clear_gradient_();
   report.reselected = t == options_.progressive_iter().value_or(0);
@@ -163,6 +168,19 @@ StepReport AdamW::take_step(int64_t t, const std::vector<GroupStep>& groups, boo
   }
   report.active = values_.active();
   return report;
+}
+
+// The norm stays on the device, where the update reads the clipping factor, and is asked for when all is queued. An update that a
+// norm that is not finite kept from happening is not counted.
+void AdamW::update_by_kernels(const cuda::Kernels& kernels, const std::vector<PassSlot>& slots, const std::vector<torch::Tensor>& gradients, const std::vector<GroupStep>& groups,
+                              StepReport& report) {
+  const bool in_buffer = std::none_of(slots.begin(), slots.end(), [](const PassSlot& item) { return item.gradient.defined(); });
+  const torch::Tensor clip = kernels.norm_and_clip(in_buffer ? std::vector<torch::Tensor>{values_.gradient()} : gradients, options_.max_grad_norm());
+  ++updates_;
+  adamw_pass_(values_, slots, pass_settings(groups, 1), options_.decay_to() == "base", clip);
+  report.grad_norm = clip[0].item<double>();
+  report.skipped = !std::isfinite(report.grad_norm);
+  if (report.skipped) --updates_;
 }
 
 std::vector<AdamWStep> AdamW::pass_settings(const std::vector<GroupStep>& groups, double gradient_scale) const {

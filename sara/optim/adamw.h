@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "sara/ops/adamw_step.h"
+#include "sara/ops/adamw_pass.h"
 #include "sara/optim/adamw_options.h"
 #include "sara/optim/step_report.h"
 #include "sara/sparse/capture.h"
@@ -13,6 +13,9 @@
 #include "sara/sparse/values.h"
 
 namespace sara {
+namespace cuda {
+struct Kernels;
+}
 
 // Parameters that share a rate and a decay; what is not given is that of the options.
 struct ParameterGroup {
@@ -81,6 +84,8 @@ class AdamW {
  private:
   AdamW(const std::vector<ParameterGroup>& groups, const NamedTensors& parameters, AdamWOptions options, Selection selection);
   StepReport take_step(int64_t t, const std::vector<GroupStep>& groups, bool keep_gradient);
+  void update_by_kernels(const cuda::Kernels& kernels, const std::vector<PassSlot>& slots, const std::vector<torch::Tensor>& gradients, const std::vector<GroupStep>& groups,
+                         StepReport& report);
   std::vector<AdamWStep> pass_settings(const std::vector<GroupStep>& groups, double gradient_scale) const;
 
   AdamWOptions options_;

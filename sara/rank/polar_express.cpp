@@ -4,6 +4,7 @@
 #include <ATen/ops/addmm.h>
 
 #include <iterator>
+#include <limits>
 
 namespace sara {
 namespace {
@@ -25,14 +26,13 @@ constexpr Step kSteps[] = {
 
 torch::Tensor polar_express(const torch::Tensor& matrix) {
   if (matrix.size(0) > matrix.size(1)) return polar_express(matrix.t()).t();
-  const torch::Tensor largest = matrix.abs().max();
-  if (largest.item<double>() == 0) return torch::zeros_like(matrix, torch::kFloat);
-  torch::Tensor x = matrix.to(torch::kFloat) / largest;
+  // Zero stays zero without a look at it, for which a device would have to be waited for.
+  torch::Tensor x = matrix.to(torch::kFloat) / matrix.abs().max().clamp_min(std::numeric_limits<float>::min());
   for (size_t k = 0; k < std::size(kSteps); ++k) {
     const auto& [a, b, c] = kSteps[k];
     torch::Tensor gram = x.matmul(x.t()), squared = gram.matmul(gram);
     if (k == 0) {
-      const torch::Tensor bound = squared.norm().sqrt() * (1 + 1e-5);  // of s_max^2, rounding included
+      const torch::Tensor bound = (squared.norm().sqrt() * (1 + 1e-5)).clamp_min(1);  // of s_max^2, rounding included; s_max >= 1, or zero
       x.div_(bound.sqrt());
       gram.div_(bound);
       squared.div_(bound.square());

@@ -5,29 +5,12 @@
 #include <ATen/Parallel.h>
 
 #include "sara/base/error.h"
+#include "sara/cuda/kernels.h"
 
 namespace sara {
 namespace {
 
 constexpr int64_t kGrain = 1 << 15;
-
-// Where the flat indices lie in the tensor's own storage order: the indices themselves when it is contiguous.
-torch::Tensor storage_offsets(const torch::Tensor& dense, const torch::Tensor& indices) {
-  if (dense.is_contiguous()) return indices;
-  torch::Tensor rest = indices.to(torch::kLong), offsets = torch::zeros_like(rest);
-  for (int64_t d = dense.dim() - 1; d >= 0; --d) {
-    offsets += rest.remainder(dense.size(d)) * dense.stride(d);
-    rest = rest.div(dense.size(d), "floor");
-  }
-  return offsets;
-}
-
-// All memory the tensor spans, as one dimension.
-torch::Tensor storage_line(const torch::Tensor& dense) {
-  int64_t extent = dense.numel() > 0;
-  for (int64_t d = 0; d < dense.dim() && extent; ++d) extent += (dense.size(d) - 1) * dense.stride(d);
-  return dense.detach().as_strided({extent}, {1});
-}
 
 template <class Dense, class Index>
 void gather_add_on_cpu(float* out, const Dense* dense, const Index* indices, int64_t count) {
@@ -45,6 +28,22 @@ void scatter_on_cpu(Dense* dense, const Index* indices, const Compact* values, i
 
 }  // namespace
 
+torch::Tensor storage_offsets(const torch::Tensor& dense, const torch::Tensor& indices) {
+  if (dense.is_contiguous()) return indices;
+  torch::Tensor rest = indices.to(torch::kLong), offsets = torch::zeros_like(rest);
+  for (int64_t d = dense.dim() - 1; d >= 0; --d) {
+    offsets += rest.remainder(dense.size(d)) * dense.stride(d);
+    rest = rest.div(dense.size(d), "floor");
+  }
+  return offsets;
+}
+
+torch::Tensor storage_line(const torch::Tensor& dense) {
+  int64_t extent = dense.numel() > 0;
+  for (int64_t d = 0; d < dense.dim() && extent; ++d) extent += (dense.size(d) - 1) * dense.stride(d);
+  return dense.detach().as_strided({extent}, {1});
+}
+
 torch::Tensor gather(const torch::Tensor& dense, const torch::Tensor& indices) {
   // -0 + 0 is +0: selecting, unlike adding to zeros, keeps the sign of a zero.
   return storage_line(dense).index_select(0, storage_offsets(dense, indices)).to(torch::kFloat);
@@ -53,6 +52,7 @@ torch::Tensor gather(const torch::Tensor& dense, const torch::Tensor& indices) {
 void gather_add_(const torch::Tensor& compact, const torch::Tensor& dense, const torch::Tensor& indices) {
   SARA_CHECK(compact.numel() == indices.numel() && compact.scalar_type() == torch::kFloat && compact.is_contiguous());
   const torch::Tensor line = storage_line(dense), offsets = storage_offsets(dense, indices);
+  if (const auto* kernels = cuda::kernels(dense.device())) return kernels->gather_add(compact, line, offsets);
   if (!dense.is_cpu()) {
     compact.add_(line.index_select(0, offsets));
     return;
@@ -67,6 +67,7 @@ void gather_add_(const torch::Tensor& compact, const torch::Tensor& dense, const
 void scatter_(const torch::Tensor& dense, const torch::Tensor& indices, const torch::Tensor& compact) {
   SARA_CHECK(compact.numel() == indices.numel() && compact.is_contiguous());
   const torch::Tensor line = storage_line(dense), offsets = storage_offsets(dense, indices);
+  if (const auto* kernels = cuda::kernels(dense.device())) return kernels->scatter(line, offsets, compact);
   if (!dense.is_cpu()) {
     line.index_copy_(0, offsets.to(torch::kLong), compact.to(dense.scalar_type()));
     return;

@@ -18,4 +18,9 @@ void gather_add_(const torch::Tensor& compact, const torch::Tensor& dense, const
 // then bits are copied.
 void scatter_(const torch::Tensor& dense, const torch::Tensor& indices, const torch::Tensor& compact);
 
+// Where flat indices lie in the tensor's own storage order (the indices themselves when it is contiguous), and all memory that it
+// spans, as one dimension.
+torch::Tensor storage_offsets(const torch::Tensor& dense, const torch::Tensor& indices);
+torch::Tensor storage_line(const torch::Tensor& dense);
+
 }  // namespace sara

@@ -164,3 +164,4 @@ def test_doctor_tells_json(sara):
     found = json.loads(sara("doctor", "--json", "--threads", "1", env={"SARA_MODELS_DIR": "/nowhere"}).stdout)
     assert found["default_model"] == "missing: /nowhere/mini-sd"
     assert found["threads"] == 1 and found["torch"].startswith("2.")
+    assert found["cuda_build"] or not found["cuda_kernels"]

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = (
-    "base files sparse ops rank optim layers models tokenizers samplers weights methods data pipelines distributed "
+    "base files cuda sparse ops rank optim layers models tokenizers samplers weights methods data pipelines distributed "
     "train metrics analysis"
 ).split()
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]((?:sara|cli|tests)/[^">]+)[">]', re.MULTILINE)
@@ -49,6 +49,14 @@ def test_the_python_binding_uses_rooms_up_to_methods():
 def test_parsers_do_not_include_torch():
     wrong = [str(path) for path in SOURCES if room_of(path) in {"files", "tokenizers"} and TORCH.search(path.read_text())]
     assert not wrong
+
+
+def test_kernels_need_no_torch():
+    kernels = [path for path in SOURCES if path.suffix in {".cu", ".cuh"}]
+    assert kernels
+    allowed = {path.name for path in kernels} | {"launch.h", "emulation.h", "host_device.h", "adamw_factors.h"}
+    wrong = [f"{path.name} includes {included}" for path in kernels for included in INCLUDE.findall(path.read_text()) if pathlib.PurePath(included).name not in allowed]
+    assert not wrong and not [path.name for path in kernels if TORCH.search(path.read_text()) or "c10/" in path.read_text()]
 
 
 @pytest.mark.parametrize("room", sorted({room_of(path) for path in SOURCES}))

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/cuda/sampled_product.cuh"
+
+#include "sara/cuda/launch.cuh"
+
+namespace sara::cuda {
+
+#define SARA_FOR_TYPE(T)                                                     \
+  template void launch(const SampledLinear<T>&, int64_t, const Stream&);     \
+  template void launch(const SampledConvolution<T>&, int64_t, const Stream&);
+
+SARA_FOR_TYPE(float)
+SARA_FOR_TYPE(BFloat16)
+SARA_FOR_TYPE(Half)
+
+}  // namespace sara::cuda
