@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # make demo   the main job: learn a style, draw before and after      make test    all tests
+# make test-full   published models at full size, against diffusers and transformers (minutes, 17 GB)
 # make build  the program build/sara                                  make bench   one training step, timed
 # make bench-against   the same step beside PEFT, full and dense selective tuning (hours; AGAINST="--help")
 # make format clang-format over the sources                           make clean   remove build/
@@ -9,7 +10,7 @@
 BUILD ?= build
 export SARA_BUILD := $(abspath $(BUILD))
 
-.PHONY: demo test build bench bench-against format clean setup setup-test
+.PHONY: demo test test-full build bench bench-against format clean setup setup-test
 .DEFAULT_GOAL := build
 
 setup:
@@ -27,6 +28,10 @@ demo: build
 test: setup-test
 	@tools/build.sh $(BUILD) all
 	@tools/test.sh $(BUILD)
+
+test-full: setup-test
+	@tools/build.sh $(BUILD) all
+	@SARA_FULL_SIZE=1 $${PYTHON:-.venv/bin/python} -m pytest -q -s tests/parity/test_full_size.py
 
 bench: build
 	@$(BUILD)/sara bench train-step --model random:sd15 --resolution 256 --batch-size 1 --budget 50M --precision fp32 --json

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/rank/rank_loss.h"
 
+#include <algorithm>
+
+#include "sara/base/log.h"
+#include "sara/base/message.h"
 #include "sara/rank/layer_schedule.h"
 #include "sara/sparse/gather_scatter.h"
 
@@ -48,9 +52,11 @@ double add_rank_gradient_(const Values& values, int64_t step, const RankLossOpti
 
 Spectrum mean_spectrum(const std::vector<Learned>& learned, const std::string& layers) {
   Spectrum mean;
+  const auto counts = [&layers](const Learned& item) { return is_matrix(item.weight, layers) && item.indices.numel() > 0; };
+  const auto total = std::count_if(learned.begin(), learned.end(), counts);
   int64_t matrices = 0;
   for (const Learned& item : learned) {
-    if (!is_matrix(item.weight, layers) || item.indices.numel() == 0) continue;
+    if (!counts(item)) continue;
     const int64_t rows = item.weight.size(0);
     const torch::Tensor dense = torch::zeros({rows, item.weight.numel() / rows}, item.values.options());
     scatter_(dense, item.indices, item.values);
@@ -58,6 +64,7 @@ Spectrum mean_spectrum(const std::vector<Learned>& learned, const std::string& l
     const auto share = 1.0 / static_cast<double>(++matrices);
     mean.nuclear_norm += share * (nuclear_norm - mean.nuclear_norm);
     mean.effective_rank += share * (effective_rank - mean.effective_rank);
+    log_progress(message("singular values of ", matrices, "/", total, " matrices"), matrices == total);  // minutes for SDXL
   }
   return mean;
 }

@@ -5,6 +5,8 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <algorithm>
+
 #include "sara/base/error.h"
 #include "sara/weights/precision.h"
 #include "sara/weights/weight_mismatch.h"
@@ -14,7 +16,13 @@ namespace {
 
 void check_finite(const torch::Tensor& tensor, const std::string& path, const std::string& name) {
   if (!tensor.is_floating_point()) return;
-  const auto bad = tensor.numel() - at::isfinite(tensor).sum().item<int64_t>();
+  constexpr int64_t kPiece = 1 << 20;  // an embedding of 130 MB would take twice that meanwhile
+  const torch::Tensor numbers = tensor.reshape({-1});
+  int64_t bad = 0;
+  for (int64_t begin = 0; begin < numbers.numel(); begin += kPiece) {
+    const torch::Tensor piece = numbers.narrow(0, begin, std::min(kPiece, numbers.numel() - begin));
+    bad += piece.numel() - at::isfinite(piece).sum().item<int64_t>();
+  }
   if (bad > 0) {
     throw BadFile(path, message("tensor ", name, " holds ", bad, " NaN or Inf values. Fix: use an undamaged file, or --allow-nonfinite"));
   }

@@ -89,11 +89,40 @@ def wide_sd3(root):
     return folder, {}
 
 
-@pytest.mark.parametrize("writer", [wide_sdxl, wide_sd3])
-def test_the_denoisers_of_xl_and_3_load_from_both_layouts_in_little_more_than_its_weights(writer, tmp_path):
+def wide_t5(root):
+    from transformers import T5Config, T5EncoderModel
+
+    folder = models.save_sd3(root / "model", root / "scratch")
+    T5EncoderModel(T5Config(vocab_size=32128, d_model=1024, d_ff=4096, d_kv=64, num_layers=6, num_heads=16, feed_forward_proj="gated-gelu")).save_pretrained(folder / "text_encoder_3")
+    return folder, {"part": "text_encoder_3"}
+
+
+def wide_open_clip(root):
+    """Three projections that lie as one in a single file."""
+    from transformers import CLIPTextModel
+
+    folder = models.save_sd(root / "model", root / "scratch", second=True)
+    CLIPTextModel(models.clip_config(1024, layers=16, act="gelu")).save_pretrained(folder / "text_encoder")
+    return folder, {"part": "text_encoder"}
+
+
+def wide_clips(root):
+    from diffusers import MotionAdapter
+
+    folder = models.save_sd(root / "model", root / "scratch")
+    models.small_unet(64, 8, False, block_out_channels=(256, 512, 512)).save_pretrained(folder / "unet")
+    MotionAdapter(block_out_channels=(256, 512, 512), motion_layers_per_block=2, motion_num_attention_heads=8).save_pretrained(root / "motion")
+    return folder, {"motion_adapter": root / "motion"}
+
+
+@pytest.mark.parametrize("writer", [wide_sdxl, wide_sd3, wide_t5, wide_open_clip, wide_clips])
+def test_every_family_loads_from_both_layouts_in_little_more_than_its_weights(writer, tmp_path):
     folder, more = writer(tmp_path)
     forms = {"folder": dict(more, model=folder), "file": dict(more, model=tmp_path / "model.safetensors")}
     assert measured("convert", "--model", folder, "--output", forms["file"]["model"])[0] == 0
+    if "motion_adapter" in more:
+        forms["file"]["motion_adapter"] = tmp_path / "motion.safetensors"
+        assert measured("convert", "--model", more["motion_adapter"], "--output", forms["file"]["motion_adapter"])[0] == 0
     for form, precision in (("folder", "fp32"), ("file", "fp32"), ("file", "bf16")):
         found = run_probe("load_memory", config={key: str(value) for key, value in forms[form].items()} | {"precision": precision})
         weights, peak = found["weights"].item(), found["peak"].item()
