@@ -40,7 +40,7 @@ TEST(MotionMemory, WhatIsKeptIsCountedWithinATenthAndFallsFromLevelToLevel) {
     } else {
       EXPECT_LE(kept, kept_bytes(config, size, level));  // which counts the block that is run again too
     }
-    if (before > 0) EXPECT_LT(kept, before) << memory_level_name(level);
+    if (before > 0) { EXPECT_LT(kept, before) << memory_level_name(level); }
     before = kept;
   }
 }

@@ -161,7 +161,7 @@ TEST_F(TrainerTest, ClassPicturesGoBesideTheSubjectsAndTheirLossIsWeighted) {
     EXPECT_NEAR(*step.class_loss, of_class.item<double>(), 1e-5);
     if (step.step < options.steps) continue;
     const auto expected = torch::autograd::grad({loss}, recorder.weights);
-    for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(torch::allclose(recorder.gradients[i], expected[i], 1e-3, 1e-6)) << i;
+    for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(torch::allclose(recorder.seen[i], expected[i], 1e-3, 1e-6)) << i;
   }
   EXPECT_EQ(seen, (std::set<int64_t>{0, 1, 2}));
 }
