@@ -18,7 +18,11 @@ namespace fs = std::filesystem;
 
 // Whether `inner` is `outer` or lies in it.
 bool lies_in(const fs::path& inner, const fs::path& outer) {
-  const auto a = fs::weakly_canonical(fs::absolute(inner)), b = fs::weakly_canonical(fs::absolute(outer));
+  const auto whole = [](const fs::path& path) {
+    const auto full = fs::weakly_canonical(fs::absolute(path));
+    return full.has_filename() ? full : full.parent_path();  // "folder/" ends in an empty name
+  };
+  const auto a = whole(inner), b = whole(outer);
   return std::mismatch(b.begin(), b.end(), a.begin(), a.end()).first == b.end();
 }
 
