@@ -4,12 +4,13 @@
 import json
 import shutil
 
+import launch
 import numpy as np
 import pytest
 import torch
 from noise import noise_picture
 from PIL import Image
-from probe import run_probe
+from probe import BUILD, run_probe
 from safetensors.torch import load_file
 
 PROMPT, CLASS_PROMPT = "a photo of sks dog", "a photo of a dog"
@@ -234,3 +235,9 @@ def test_clips_have_no_class(refused, tmp_path):
     write_tiny_animatediff(tmp_path)
     words = [*ON, *PROMPTED, "--class-data", tmp_path / "dogs"]
     refused(2, "not for models that make clips", "train", "--model", tmp_path / "model", "--data", tmp_path / "clips", "--output", tmp_path / "run", *words)
+
+
+def test_several_processes_have_no_class(model, subject, dogs, tmp_path):
+    words = [*ON, *PROMPTED, "--class-data", dogs, "--output", tmp_path / "run"]
+    for code, _, stderr in launch.finished(launch.start(2, [BUILD / "sara", "train", "--model", model, "--data", subject, *USUAL, *words])):
+        assert code == 2 and "prior_preservation: not in several processes. Fix: " in stderr

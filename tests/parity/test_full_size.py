@@ -31,12 +31,12 @@ def require_memory(gb):
 
 
 def write_weights(names_and_shapes, file, scale, seed=1):
-    """As randomize() draws them, in bf16."""
+    """Much as randomize() draws them, in bf16."""
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
     for name, shape in names_and_shapes:
         value = torch.empty(shape).normal_(generator=generator)
-        if "norm" in name:
+        if "norm" in name and value.dim() == 1:  # a modulation's matrix is no norm: with ones its sums over the full width drown all else
             value.mul_(0.2).add_(1 if name.endswith("weight") else 0)
         else:
             value.mul_(scale * (value.numel() / value.shape[0]) ** -0.5 if value.dim() > 1 else 0.2 * scale)

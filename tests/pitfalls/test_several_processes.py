@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Row 32 at the program: several processes train one model. The trainer's own tests are in tests/train/several_processes_test.cpp, those of the
-Python optimizer in tests/python/test_several_processes.py."""
+Python optimizer in tests/python/test_processes.py."""
 
 import json
 import signal

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One rank of test_several_processes.py: trains the small network in every way that people write down, and saves where it came to.
+"""One rank of test_processes.py: trains the small network in every way that people write down, and saves where it came to.
 
 Usage: one_of_several.py FOLDER. The environment is torchrun's; writes FOLDER/rank-N.pt.
 """
