@@ -2,6 +2,7 @@
 #include "sara/sparse/capture.h"
 
 #include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/functions/accumulate_grad.h>
 #include <torch/csrc/autograd/variable.h>
 
 #include "sara/base/error.h"
@@ -36,7 +37,12 @@ bool is_ours(const torch::Tensor& weight, const Values& values) {
 }  // namespace
 
 std::optional<GradientSink> gradient_sink(const torch::Tensor& weight) {
-  if (const auto* hook = dynamic_cast<GatherHook*>(hook_of(weight))) return GradientSink{&hook->values, hook->slot};
+  const auto* hook = dynamic_cast<GatherHook*>(hook_of(weight));
+  if (!hook && weight.requires_grad()) {  // saved through hooks, as torch's checkpoint does, a leaf comes back as another tensor with its accumulator
+    const auto accumulator = torch::autograd::impl::try_get_grad_accumulator(weight);
+    if (const auto* leaf = dynamic_cast<torch::autograd::AccumulateGrad*>(accumulator.get())) hook = dynamic_cast<GatherHook*>(hook_of(leaf->variable));
+  }
+  if (hook) return GradientSink{&hook->values, hook->slot};
   return std::nullopt;
 }
 
