@@ -2,8 +2,8 @@
 """random_model.py FAMILY FOLDER: a whole model of published size with random weights, as a diffusers folder in bf16, for measuring memory
 and time where the real one is not at hand. FAMILY: sd15, sdxl or sd3 (T5 has two of its layers).
 
-    python tools/random_model.py sdxl /tmp/sdxl                              # 7 GB
-    build/sara train --model /tmp/sdxl --data photos --resolution 256 --precision bf16 --batch-size 1 --steps 1 --output /tmp/run
+    python tools/random_model.py sdxl sdxl-random                            # 7 GB
+    build/sara train --model sdxl-random --data photos --resolution 256 --precision bf16 --batch-size 1 --steps 1 --output run
 
 Weights are normal with the spread of their fan-in, norms near 1, so that activations stay of order 1. One file at a time is in memory,
 of at most 1 GB. The tokenizer knows bytes alone, with the published ids of start and end.
