@@ -102,6 +102,7 @@ void Values::adopt_gradients_() {
 
 void Values::clear_gradient_() {
   zero_and_release_(gradient_);
+  after_backward_->queued = false;  // a backward pass that failed has lost its callback
   after_backward_->queued = false;  // a backward pass that failed did not come to its end
   for (size_t group = 0; group < parameters_.size(); ++group) parameters_[group].mutable_grad() = alias(gradient_, group_spans_[group]);
 }

@@ -7,6 +7,7 @@
 #include <torch/nn/modules/linear.h>
 
 #include <cmath>
+#include <stdexcept>
 
 #include "sara/base/error.h"
 
@@ -106,6 +107,22 @@ TEST(AdamW, StepsOnValuesThatLieInTheWeightsAloneAreTheSameToTheBit) {
     }
     EXPECT_TRUE(other.parameters()[0].equal(one.parameters()[0]));  // asked for, they are there again
     EXPECT_FALSE(other.values().values_dropped());
+  }
+}
+
+TEST(AdamW, WhatFollowsABackwardPassFollowsTheNextOneAfterOneThatFailed) {
+  auto model = small_model();
+  AdamW optimizer(model->named_parameters(), plain());
+  int calls = 0;
+  optimizer.after_backward([&calls] { ++calls; });
+  const torch::Tensor x = torch::ones({1, 8}).requires_grad_();
+  x.register_hook([](torch::Tensor gradient) -> torch::Tensor { throw std::runtime_error("fails"); return gradient; });
+  EXPECT_ANY_THROW(model->forward(x).sum().backward());
+  optimizer.zero_grad();
+  const int before = calls;
+  for (int pass = 1; pass <= 2; ++pass) {
+    backward_with(model, random_gradients(model));
+    EXPECT_EQ(calls, before + pass);
   }
 }
 
