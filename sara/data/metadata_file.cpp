@@ -7,6 +7,7 @@
 #include "sara/base/error.h"
 #include "sara/base/options.h"
 #include "sara/data/captions.h"
+#include "sara/data/json_lines.h"
 #include "sara/files/input_file.h"
 #include "sara/files/json.h"
 
@@ -89,15 +90,7 @@ std::vector<std::string> csv_record(const std::string& text, size_t& at, int64_t
 std::vector<MetadataRow> read_metadata_jsonl(const std::string& path, const MetadataColumns& columns) {
   const std::string text = utf8_text(path), wanted = file_column(columns);
   std::vector<MetadataRow> rows;
-  int64_t line = 0;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    const auto content = trimmed(std::string_view(text).substr(at, end - at));
-    at = end + 1;
-    ++line;
-    if (content.empty()) continue;
-    const Json row = parse_json(content, message(path, " line ", line));
-    if (!row.is_object()) throw BadFile(path, message("line ", line, " is no JSON object"));
+  for_each_json_line(text, path, [&](const Json& row, int64_t line) {
     const auto name = row.find(wanted);
     if (name == row.end() || !name->is_string()) {
       std::vector<std::string> present;
@@ -108,7 +101,7 @@ std::vector<MetadataRow> read_metadata_jsonl(const std::string& path, const Meta
     rows.push_back(
         {name->get<std::string>(),
          caption == row.end() ? std::vector<std::string>{} : captions_of(*caption, path, line, columns.caption), line});
-  }
+  });
   return rows;
 }
 

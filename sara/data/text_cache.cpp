@@ -16,7 +16,7 @@
 namespace sara {
 namespace {
 
-constexpr const char* kFormat = "text 1";  // as in latent_cache.cpp
+constexpr const char* kTextFormat = "text 1";  // of the files; raised when what lies in them changes
 
 void warn_of_cut(const std::vector<std::string>& cut, int64_t most) {
   if (cut.empty()) return;
@@ -100,7 +100,7 @@ TextCache cache_text(const std::vector<Sample>& samples, const Tokenizer& tokeni
   if (!encode) return cache;
 
   Hasher hasher;
-  hasher.update(message(kFormat, "|", options.encoder_hash, "|", content_hash({{"ids", cache.ids}})));
+  hasher.update(message(kTextFormat, "|", options.encoder_hash, "|", content_hash({{"ids", cache.ids}})));
   const std::string& key = cache.key = hasher.hex();
   if (auto kept = read_cache(options.folder, "text", key)) {
     cache.hidden = kept->at("hidden");

@@ -6,6 +6,7 @@
 
 #include "sara/base/error.h"
 #include "sara/data/captions.h"
+#include "sara/data/json_lines.h"
 #include "sara/files/input_file.h"
 #include "sara/files/json.h"
 
@@ -50,21 +51,13 @@ std::vector<std::vector<std::string>> read_questions(const ImageSet& set, const 
   const std::string file = questions_file(set, given), text = read_file(file);
   if (const auto bad = first_bad_utf8(text)) throw BadFile(file, "is not UTF-8. Fix: save the file as UTF-8", *bad);
   std::map<std::string, Questions> by_picture, by_caption;
-  int64_t line = 0;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    const auto content = trimmed(std::string_view(text).substr(at, end - at));
-    at = end + 1;
-    ++line;
-    if (content.empty()) continue;
-    const Json row = parse_json(content, message(file, " line ", line));
-    if (!row.is_object()) throw BadFile(file, message("line ", line, " is no JSON object"));
+  for_each_json_line(text, file, [&](const Json& row, int64_t line) {
     const auto *name = text_at(row, "file_name"), *caption = text_at(row, "text");
     if (!name && !caption) throw BadFile(file, message("line ", line, " has neither file_name nor text"));
     const bool fresh = name ? by_picture.emplace((fs::path(set.folder) / *name).lexically_normal().string(), questions_in(row, file, line)).second
                             : by_caption.emplace(std::string(trimmed(*caption)), questions_in(row, file, line)).second;
     if (!fresh) throw BadFile(file, message("line ", line, " asks about \"", escaped(name ? *name : *caption), "\" once more. Fix: put all its questions into one line"));
-  }
+  });
   std::vector<Questions> out;
   std::vector<std::string> without;
   for (size_t i = 0; i < set.paths.size(); ++i) {
