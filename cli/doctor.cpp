@@ -12,7 +12,7 @@
 #include "cli/verbs.h"
 #include "cli/version.h"
 #include "sara/base/error.h"
-#include "sara/base/free_memory.h"
+#include "sara/base/tensor_memory.h"
 #include "sara/cuda/kernels.h"
 
 namespace sara::cli {
@@ -37,7 +37,7 @@ Json findings() {
   out["threads"] = at::get_num_threads();
   out["cores"] = sysconf(_SC_NPROCESSORS_ONLN);
   out["memory_gib"] = std::round(memory * 10) / 10;
-  out["allocator"] = allocator_name();
+  out["tensor_memory"] = tensor_memory();
   out["cuda_build"] = at::Context::hasCUDA();
   out["cuda_devices"] = at::Context::hasCUDA() ? int(at::detail::getCUDAHooks().deviceCount()) : 0;
   out["cuda_kernels"] = cuda::kernels(torch::kCUDA) != nullptr;

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <sstream>
 
-#include "cli/allocator.h"
 #include "cli/failure.h"
 #include "cli/help.h"
 #include "cli/output.h"
@@ -12,6 +11,7 @@
 #include "cli/version.h"
 #include "sara/base/error.h"
 #include "sara/base/log.h"
+#include "sara/base/tensor_memory.h"
 
 namespace sara::cli {
 namespace {
@@ -54,7 +54,7 @@ int report(const Failure& failure) {
 
 int main(int argc, char** argv) {
   using namespace sara::cli;
-  set_up_allocator();
+  sara::pool_tensor_memory();
   secure_standard_streams();
   try {
     run({argv + 1, argv + argc});

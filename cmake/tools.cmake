@@ -11,20 +11,7 @@ if(cli_sources)
   add_executable(sara ${cli_sources})
   target_link_libraries(sara PRIVATE sara_train sara_metrics)
   target_include_directories(sara PRIVATE ${TOMLPLUSPLUS_INCLUDE})
-  # Activations of many sizes come and go: mimalloc packs them closer than the C library, at the same speed (docs/performance.md).
-  # A sanitizer brings its own allocator.
-  find_library(SARA_MIMALLOC mimalloc)
-  find_path(SARA_MIMALLOC_INCLUDE mimalloc.h)
-  set(use_mimalloc 0)
-  if(SARA_MIMALLOC AND SARA_MIMALLOC_INCLUDE AND NOT SARA_SANITIZE)
-    set(use_mimalloc 1)
-    target_include_directories(sara PRIVATE ${SARA_MIMALLOC_INCLUDE})
-    target_link_libraries(sara PRIVATE -Wl,--push-state,--no-as-needed ${SARA_MIMALLOC} -Wl,--pop-state)
-  else()
-    message(STATUS "mimalloc is not linked: the program works, and takes more memory (Debian: libmimalloc-dev)")
-  endif()
   target_precompile_headers(sara REUSE_FROM sara_torch_pch)
-  set_source_files_properties(cli/allocator.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON COMPILE_DEFINITIONS "SARA_MIMALLOC=${use_mimalloc}")
   execute_process(COMMAND git -C ${CMAKE_SOURCE_DIR} rev-parse --short HEAD OUTPUT_VARIABLE sara_commit
     OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   set_source_files_properties(cli/version.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON COMPILE_DEFINITIONS

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 what=${1:-build}
 
 build_packages=(g++ cmake ninja-build ccache pkg-config git ca-certificates python3 python3-venv python3-dev nlohmann-json3-dev libxxhash-dev
-  libtomlplusplus-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libutf8proc-dev libpcre2-dev libmimalloc-dev)
+  libtomlplusplus-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libutf8proc-dev libpcre2-dev)
 test_packages=(libgtest-dev librapidcheck-dev strace)
 test_wheels=(diffusers transformers peft accelerate safetensors pillow pytest)
 

@@ -6,7 +6,6 @@
 #include "sara/layers/register_path.h"
 #include "sara/models/memory_plan.h"
 #include "sara/ops/norm_conv2d.h"
-#include "sara/ops/release_point.h"
 
 #include <torch/types.h>
 
@@ -110,7 +109,6 @@ void UNet2DConditionModel::check_inputs(const torch::Tensor& sample, const torch
 }
 
 void UNet2DConditionModel::set_memory_level(MemoryLevel level) {
-  level_ = level;
   for (const auto& module : modules(/*include_self=*/false)) {
     if (auto* resnet = dynamic_cast<ResnetBlock*>(module.get())) resnet->set_memory_level(level);
     if (auto* transformer = dynamic_cast<Transformer2D*>(module.get())) transformer->set_memory_level(level);
@@ -179,11 +177,7 @@ torch::Tensor UNet2DConditionModel::answer(torch::Tensor maps, const UNetConditi
   std::vector<torch::Tensor> skips{x};
   for (const auto& block : down_blocks_) x = block->forward(std::move(x), conditions, skips);
   x = mid_block_->forward(x, conditions);
-  // Two points of the backward pass: before it, with the forward pass's own memory free, and when the up path's activations are.
-  const auto point = [this](const torch::Tensor& maps) { return level_ < MemoryLevel::n1 ? maps : release_point(maps); };
-  x = point(x);
   for (const auto& block : up_blocks_) x = block->forward(std::move(x), conditions, skips);
-  x = point(x);
   return norm_conv2d(x, norm_out_->parameters_for(/*silu=*/true), conv_out_->weight, conv_out_->bias, conv_out_->geometry());
 }
 

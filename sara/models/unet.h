@@ -43,7 +43,6 @@ class UNet2DConditionModel : public Denoiser {
   torch::Tensor time_embedding(const torch::Tensor& timestep, const AddedConditions& added, const torch::TensorOptions& like) const;
 
   UNetConfig config_;
-  MemoryLevel level_ = MemoryLevel::n0;
   std::shared_ptr<Conv2d> conv_in_, conv_out_;
   std::shared_ptr<TimestepEmbedding> time_embedding_, add_embedding_;  // the latter with text_time
   std::vector<std::shared_ptr<UNetDownBlock>> down_blocks_;

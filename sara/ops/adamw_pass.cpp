@@ -52,11 +52,9 @@ Part part_of(const Values& values, const PassSlot& item, const std::vector<AdamW
     part.v = values.exp_avg_sq().data_ptr<float>() + slot.begin;
   }
   part.first = slot.begin;
-  part.gradient = values.gradient().const_data_ptr<float>() + slot.begin;
-  if (item.gradient.defined()) {
-    SARA_CHECK(item.gradient.scalar_type() == torch::kFloat && item.gradient.is_contiguous() && item.gradient.numel() == count);
-    part.gradient = item.gradient.const_data_ptr<float>();
-  }
+  const torch::Tensor gradient = item.gradient.defined() ? item.gradient : values.gradient_of(item.slot);
+  SARA_CHECK(gradient.scalar_type() == torch::kFloat && gradient.is_contiguous() && gradient.numel() == count);
+  part.gradient = gradient.const_data_ptr<float>();
   part.indices = slot.indices.const_data_ptr();
   part.dense = slot.weight.data_ptr();
   part.base = decay_to_base ? slot.base.const_data_ptr() : nullptr;
@@ -181,7 +179,7 @@ void pass_by_kernels(const cuda::Kernels& kernels, const Values& values, const s
     const Values::Slot& slot = values.slots()[item.slot];
     const AdamWStep& settings = groups[slot.group];
     cuda::PassTensor tensor{.values = Values::span(values.values(), slot),
-                            .gradient = item.gradient.defined() ? item.gradient : Values::span(values.gradient(), slot),
+                            .gradient = item.gradient.defined() ? item.gradient : values.gradient_of(item.slot),
                             .dense = storage_line(slot.weight),
                             .offsets = storage_offsets(slot.weight, slot.indices),
                             .base = decay_to_base ? slot.base : torch::Tensor(),
@@ -238,9 +236,9 @@ void pass_by_tensors(const Values& values, const std::vector<PassSlot>& slots, c
 }  // namespace
 
 void adamw_pass_(const Values& values, const std::vector<PassSlot>& slots, const std::vector<AdamWStep>& groups, bool decay_to_base, const torch::Tensor& clip) {
-  if (const auto* kernels = cuda::kernels(values.gradient().device())) return pass_by_kernels(*kernels, values, slots, groups, decay_to_base, clip);
+  if (const auto* kernels = cuda::kernels(values.exp_avg().device())) return pass_by_kernels(*kernels, values, slots, groups, decay_to_base, clip);
   SARA_CHECK(!clip.defined());
-  if (!values.gradient().is_cpu()) return pass_by_tensors(values, slots, groups, decay_to_base);
+  if (!values.exp_avg().is_cpu()) return pass_by_tensors(values, slots, groups, decay_to_base);
   std::vector<Part> parts;
   for (const PassSlot& item : slots) parts.push_back(part_of(values, item, groups, decay_to_base));
   pass_on_cpu(parts);

@@ -120,7 +120,7 @@ StepReport AdamW::take_step(int64_t t, const std::vector<GroupStep>& groups, boo
   std::vector<torch::Tensor> gradients;  // of the slots
   for (size_t i = 0; i < values_.slots().size(); ++i) {
     slots.push_back({i});
-    gradients.push_back(Values::span(values_.gradient(), values_.slots()[i]));
+    gradients.push_back(values_.gradient_of(i));
   }
   const auto add_term = [&](const RankTerm& term) {
     const auto start = std::chrono::steady_clock::now();
@@ -134,7 +134,7 @@ StepReport AdamW::take_step(int64_t t, const std::vector<GroupStep>& groups, boo
   const bool one_by_one = keep_gradient && options_.max_grad_norm() == 0;
   if (!one_by_one) std::for_each(terms.begin(), terms.end(), add_term);
 
-  if (const auto* kernels = cuda::kernels(values_.gradient().device()); kernels && !one_by_one) {
+  if (const auto* kernels = cuda::kernels(values_.exp_avg().device()); kernels && !one_by_one) {
     update_by_kernels(*kernels, slots, gradients, groups, report);
   } else {
     std::vector<double> squares = squared_norms(gradients);

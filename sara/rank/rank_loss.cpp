@@ -46,7 +46,7 @@ double add_rank_term_(const Values& values, const RankTerm& term, const torch::T
 double add_rank_gradient_(const Values& values, int64_t step, const RankLossOptions& options) {
   double loss = 0;
   for (const RankTerm& term : rank_terms(values, step, options))
-    loss += add_rank_term_(values, term, Values::span(values.gradient(), values.slots()[term.slot]));
+    loss += add_rank_term_(values, term, values.gradient_of(term.slot));
   return loss;
 }
 

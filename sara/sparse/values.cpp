@@ -43,8 +43,7 @@ Values::Values(const Mask& mask, size_t groups, bool eight_bit_moments) : parame
     span(values_, slot).copy_(base);
     slot.base = base.to(slot.weight.scalar_type());
   }
-  gradient_ = torch::empty_like(values_);
-  zero_and_release_(gradient_);
+  gradient_.reset(spans(), device);
   exp_avg_ = torch::zeros_like(values_, eight_bit_moments ? torch::kChar : torch::kFloat);
   exp_avg_sq_ = torch::zeros_like(values_, eight_bit_moments ? torch::kByte : torch::kFloat);
   bind_parameters_();
@@ -71,6 +70,10 @@ torch::Tensor Values::values_of(const Slot& slot) const { return values_dropped_
 
 const std::vector<torch::Tensor>& Values::parameters() const {
   values();
+  if (!gradient_.kept_whole()) {
+    gradient_.keep_whole();
+    bind_gradients_();
+  }
   return parameters_;
 }
 
@@ -100,7 +103,7 @@ torch::Tensor Values::open_gradient_(size_t slot) {
     });
   }
   adopt_gradient_(slots_[slot].group);
-  return span(gradient_, slots_[slot]);
+  return gradient_.span(slot);
 }
 
 void Values::gather_gradient_(size_t slot, const torch::Tensor& dense) { gather_add_(open_gradient_(slot), dense, slots_[slot].indices); }
@@ -113,7 +116,7 @@ void Values::reselect_(double threshold) {
   adopt_gradients_();
   values();
   // Survivors move to the front of the buffers slot by slot, then each buffer is cut where it lies: never a second copy.
-  std::vector<torch::Tensor*> buffers{&values_, &gradient_};
+  std::vector<torch::Tensor*> buffers{&values_};
   if (!eight_bit_moments()) buffers.insert(buffers.end(), {&exp_avg_, &exp_avg_sq_});
   std::vector<torch::Tensor> codes[2], scales[2];  // of the survivors' 8-bit moments
   int64_t begin = 0;
@@ -138,12 +141,14 @@ void Values::reselect_(double threshold) {
       scales[moment].push_back(rounded.scales);
     }
     for (const torch::Tensor* buffer : buffers) buffer->narrow(0, begin, stay.numel()).copy_(span(*buffer, slot).index_select(0, stay));
+    gradient_.keep_entries_(i, stay);
     slot.indices = slot.indices.index_select(0, stay);
     slot.base = slot.base.index_select(0, stay);
     slot.begin = std::exchange(begin, begin + stay.numel());
     slot.end = begin;
   }
   if (slots_.empty()) return;
+  gradient_.finish_keeping_();
   for (torch::Tensor* buffer : buffers) *buffer = cut_(*buffer, begin);
   if (eight_bit_moments()) {
     exp_avg_ = torch::cat(codes[0]);
@@ -179,7 +184,8 @@ std::string Values::fingerprint() const {
 HeldBytes Values::held_bytes() const {
   const auto bytes = [](const torch::Tensor& tensor) { return tensor.defined() ? static_cast<int64_t>(tensor.nbytes()) : 0; };
   HeldBytes held;
-  for (const torch::Tensor* buffer : {&gradient_, &exp_avg_, &exp_avg_sq_, &exp_avg_scale_, &exp_avg_sq_scale_}) held.state += bytes(*buffer);
+  held.state += active() * static_cast<int64_t>(sizeof(float));  // the gradient
+  for (const torch::Tensor* buffer : {&exp_avg_, &exp_avg_sq_, &exp_avg_scale_, &exp_avg_sq_scale_}) held.state += bytes(*buffer);
   if (!values_dropped_) held.state += bytes(values_);
   for (size_t i = 0; i < slots_.size(); ++i) {
     held.index += bytes(slots_[i].indices) + bytes(retired_[i].indices);

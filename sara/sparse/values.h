@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "sara/sparse/compact_gradient.h"
 #include "sara/sparse/eight_bit.h"
 #include "sara/sparse/mask.h"
 
@@ -70,7 +71,9 @@ class Values {
   int64_t below(double threshold) const;          // of the first mask, how many learned values are below it now
 
   const torch::Tensor& values() const;
-  const torch::Tensor& gradient() const { return gradient_; }
+  // Put together from the spans when it is asked for (sparse/compact_gradient.h).
+  const torch::Tensor& gradient() const { return gradient_.whole(); }
+  torch::Tensor gradient_of(size_t slot) const { return gradient_.span(slot); }
   const torch::Tensor& exp_avg() const { return exp_avg_; }        // 8-bit: codes, int8
   const torch::Tensor& exp_avg_sq() const { return exp_avg_sq_; }  // 8-bit: codes, uint8
   const torch::Tensor& exp_avg_scale() const { return exp_avg_scale_; }  // [blocks] fp32; undefined with fp32 moments
@@ -93,7 +96,7 @@ class Values {
 
   // One leaf a group, for what expects parameters with gradients (clip_grad_norm_, a GradScaler): it shares the memory of
   // the group's values, its grad() that of their gradient. The same tensors for the object's life; reselect_() shortens
-  // them. A grad() that was taken away means zero, one that was replaced is taken over.
+  // them. From the first call on the gradient is one buffer. A grad() that was taken away means zero, one that was replaced is taken over.
   const std::vector<torch::Tensor>& parameters() const;
   std::pair<int64_t, int64_t> group_span(size_t group) const { return group_spans_.at(group); }  // begin, end
   std::pair<int64_t, int64_t> group_block_span(size_t group) const;  // the same of the scales of 8-bit moments
@@ -139,6 +142,8 @@ class Values {
   void require_in_place(const Slot& slot) const;
   void adopt_gradient_(size_t group);
   void bind_parameters_();  // to the buffers as they are now
+  void bind_gradients_() const;
+  CompactGradient::Spans spans() const;
   void find_rows_();        // row_starts of every slot
   std::vector<std::pair<std::string, int64_t>> mask_counts() const;  // of the first mask, a slot each
 
@@ -149,7 +154,8 @@ class Values {
   NamedTensors scope_;
   std::map<std::string, std::string> base_hashes_;
   mutable bool values_dropped_ = false;
-  torch::Tensor values_, gradient_, exp_avg_, exp_avg_sq_;
+  mutable CompactGradient gradient_;
+  torch::Tensor values_, exp_avg_, exp_avg_sq_;
   torch::Tensor exp_avg_scale_, exp_avg_sq_scale_;  // of 8-bit moments
   int64_t selected_ = 0;
   std::string mask_hash_;  // of all positions of the first mask

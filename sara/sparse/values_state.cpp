@@ -8,7 +8,6 @@
 #include "sara/base/error.h"
 #include "sara/sparse/gather_scatter.h"
 #include "sara/sparse/values.h"
-#include "sara/sparse/zero_pages.h"
 
 namespace sara {
 namespace {
@@ -44,10 +43,20 @@ void Values::bind_parameters_() {
       parameter.set_data(values);
     else
       parameter = values.set_requires_grad(true);
-    parameter.mutable_grad() = alias(gradient_, group_spans_[group]);
   }
   SARA_CHECK(end == 0, "groups do not lie together");
+  if (gradient_.kept_whole()) bind_gradients_();
   find_rows_();
+}
+
+void Values::bind_gradients_() const {
+  for (size_t group = 0; group < parameters_.size(); ++group) parameters_[group].mutable_grad() = alias(gradient_.whole(), group_spans_[group]);
+}
+
+CompactGradient::Spans Values::spans() const {
+  CompactGradient::Spans out;
+  for (const Slot& slot : slots_) out.emplace_back(slot.begin, slot.end);
+  return out;
 }
 
 void Values::find_rows_() {
@@ -80,9 +89,10 @@ std::pair<int64_t, int64_t> Values::group_block_span(size_t group) const {
 }
 
 void Values::adopt_gradient_(size_t group) {
+  if (!gradient_.kept_whole()) return;  // no one has seen a parameter yet
   torch::Tensor& parameter = parameters_[group];
   const auto [begin, end] = group_spans_[group];
-  const torch::Tensor ours = gradient_.narrow(0, begin, end - begin);
+  const torch::Tensor ours = gradient_.whole().narrow(0, begin, end - begin);
   const torch::Tensor given = parameter.grad();
   if (given.defined() && given.const_data_ptr() == ours.const_data_ptr() && given.sizes() == ours.sizes()) return;
   const torch::NoGradGuard no_grad;
@@ -93,7 +103,7 @@ void Values::adopt_gradient_(size_t group) {
       throw InvalidArgument(message("grad: wrong size (expected ", ours.sizes(), ", got ", given.sizes(), "). Fix: change the gradient in place"));
     ours.copy_(given);
   }
-  parameter.mutable_grad() = alias(gradient_, group_spans_[group]);
+  parameter.mutable_grad() = alias(gradient_.whole(), group_spans_[group]);
 }
 
 void Values::adopt_gradients_() {
@@ -101,10 +111,9 @@ void Values::adopt_gradients_() {
 }
 
 void Values::clear_gradient_() {
-  zero_and_release_(gradient_);
-  after_backward_->queued = false;  // a backward pass that failed has lost its callback
+  gradient_.clear_();
   after_backward_->queued = false;  // a backward pass that failed did not come to its end
-  for (size_t group = 0; group < parameters_.size(); ++group) parameters_[group].mutable_grad() = alias(gradient_, group_spans_[group]);
+  if (gradient_.kept_whole()) bind_gradients_();
 }
 
 std::vector<std::pair<std::string, int64_t>> Values::mask_counts() const {
@@ -200,7 +209,7 @@ void Values::load_state_(const ValuesState& state) {
     exp_avg_scale_ = own(state.exp_avg_scale);
     exp_avg_sq_scale_ = own(state.exp_avg_sq_scale);
   }
-  gradient_ = torch::zeros_like(values_);
+  gradient_.reset(spans(), device);
   bind_parameters_();
   scatter_();
 }

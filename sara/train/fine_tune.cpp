@@ -12,6 +12,7 @@
 #include "sara/base/device.h"
 #include "sara/base/error.h"
 #include "sara/base/log.h"
+#include "sara/base/tensor_memory.h"
 #include "sara/files/atomic_file.h"
 #include "sara/optim/lr_curve.h"
 #include "sara/pipelines/text_to_video.h"
@@ -86,6 +87,7 @@ TrainingData training_data(const FineTuneRequest& request, const ModelFolder& mo
   const torch::NoGradGuard no_grad;
   TrainingData data;
   if (group.is_first()) data = encode(request, model, samples, request.transforms, device);
+  give_back_free_memory();  // of the encoders
   share_encoded_(data, group);
   data.transforms = request.transforms;
   const auto vae = model.read_config<VaeConfig>("vae");
@@ -112,10 +114,7 @@ NamedTensors denoiser_tensors(const ModelFolder& model, const Denoiser& denoiser
   return tensors;
 }
 
-// Draws the sample prompts with the denoiser as it stands; the other parts are loaded for this and freed again.
-void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, const fs::path& folder) {
-  if (request.run.sample_prompt.empty()) return;
-  fs::create_directories(folder);
+void draw_prompts(const FineTuneRequest& request, const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, const fs::path& folder) {
   const auto parts = load_text_to_image(model, std::move(denoiser), text_dtype(request, model), t5_length(request, model));
   GenerateOptions options;
   options.steps = request.run.sample_steps;
@@ -129,6 +128,14 @@ void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std:
   }
   const auto images = generate_images(parts, request.run.sample_prompt, options);
   for (size_t i = 0; i < images.size(); ++i) write_png((folder / (std::to_string(i) + ".png")).string(), images[i]);
+}
+
+// Draws the sample prompts with the denoiser as it stands; the other parts are loaded for this and freed again.
+void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, const fs::path& folder) {
+  if (request.run.sample_prompt.empty()) return;
+  fs::create_directories(folder);
+  draw_prompts(request, model, std::move(denoiser), folder);
+  give_back_free_memory();
 }
 
 std::map<std::string, std::string> adapter_metadata(const FineTuneRequest& request, const ModelFolder& model, double lr, int64_t steps, int64_t processes) {
