@@ -5,6 +5,8 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/linear.h>
 
+#include "sara/ops/processor.h"
+
 namespace sara {
 namespace {
 
@@ -35,6 +37,13 @@ torch::Tensor linear_product(const torch::Tensor& x, const torch::Tensor& weight
 
 torch::Tensor product_with_transposed(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias) { return linear_product(x, weight, bias); }
 
-torch::Tensor product_with(const torch::Tensor& x, const torch::Tensor& weight) { return linear_product(x, weight.t(), {}); }
+torch::Tensor product_with(const torch::Tensor& x, const torch::Tensor& weight) {
+  static const bool by_blas = is_intel();
+  if (by_blas && x.is_cpu() && x.scalar_type() == torch::kFloat) {
+    const at::AutoDispatchBelowAutograd below;
+    return at::linear(x.contiguous(), weight.t());
+  }
+  return linear_product(x, weight.t(), {});
+}
 
 }  // namespace sara

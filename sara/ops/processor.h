@@ -6,5 +6,6 @@ namespace sara {
 // What the processor this runs on can do: kernels written for it are chosen at run time.
 bool has_avx512();       // 512-bit registers, with 16- and 32-bit lanes
 bool has_avx512_bf16();  // products of pairs of bf16 numbers too
+bool is_intel();         // whose BLAS is torch's default: it takes its fastest paths there
 
 }  // namespace sara
