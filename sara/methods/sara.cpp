@@ -28,7 +28,10 @@ SaraMethod::SaraMethod(const NamedTensors& trainable, MethodOptions options, int
     : adapter_dtype_(dtype_from_precision(options.adapter_dtype)), optimizer_(trainable, resolved(options, total_steps)) {
   if (options.lambda_rank() > 0 && !has_rank_loss(optimizer_.values(), options.rank_layers()))
     log_warning("lambda_rank: no selected weight lies in a matrix of rank_layers; training goes on without the rank loss");
-  if (options.ema_decay) ema_.emplace(optimizer_.values(), *options.ema_decay);
+  if (options.ema_decay)
+    ema_.emplace(optimizer_.values(), *options.ema_decay);
+  else
+    optimizer_.drop_values_();
 }
 
 StepReport SaraMethod::step(int64_t t, double lr) {

@@ -114,15 +114,16 @@ void Values::scatter_() const {
 
 void Values::reselect_(double threshold) {
   adopt_gradients_();
-  values();
-  // Survivors move to the front of the buffers slot by slot, then each buffer is cut where it lies: never a second copy.
-  std::vector<torch::Tensor*> buffers{&values_};
+  // Survivors move to the front of the buffers slot by slot, then each buffer is cut where it lies: never a second copy. Values that were
+  // dropped stay in the weights.
+  std::vector<torch::Tensor*> buffers;
+  if (!values_dropped_) buffers.push_back(&values_);
   if (!eight_bit_moments()) buffers.insert(buffers.end(), {&exp_avg_, &exp_avg_sq_});
   std::vector<torch::Tensor> codes[2], scales[2];  // of the survivors' 8-bit moments
   int64_t begin = 0;
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
-    const torch::Tensor values = span(values_, slot);
+    const torch::Tensor values = values_of(slot);
     const torch::Tensor stay = indices_below(values, threshold).to(torch::kLong);
     const torch::Tensor leaves = torch::ones({values.numel()}, stay.options().dtype(torch::kBool)).index_fill_(0, stay, false);
     const torch::Tensor leave = leaves.nonzero().view(-1);
@@ -150,6 +151,7 @@ void Values::reselect_(double threshold) {
   if (slots_.empty()) return;
   gradient_.finish_keeping_();
   for (torch::Tensor* buffer : buffers) *buffer = cut_(*buffer, begin);
+  if (values_dropped_) values_ = cut_(values_, begin);
   if (eight_bit_moments()) {
     exp_avg_ = torch::cat(codes[0]);
     exp_avg_sq_ = torch::cat(codes[1]);

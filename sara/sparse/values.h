@@ -90,7 +90,7 @@ class Values {
   // One tensor's values, [end - begin] fp32.
   torch::Tensor values_of(const Slot& slot) const;
   // fp32 weights on the CPU hold their values themselves, bit for bit. There this gives the memory of the buffer back, until
-  // values(), parameters() or a reselection asks for it; what shares that buffer reads zeros. Elsewhere it does nothing.
+  // values() or parameters() asks for it; what shares that buffer reads zeros. Elsewhere it does nothing.
   void drop_values_();
   bool values_dropped() const { return values_dropped_; }
 
