@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sampled dot products in 512-bit registers: the row stays in up to sixteen of them while its columns pass, four at a time,
+// Sampled dot products in 512-bit registers: the row stays in up to eighteen of them while its columns pass, four at a time,
 // and sixteen sums leave in one.
 #include "sara/ops/sampled_dots.h"
 
@@ -26,7 +26,7 @@ template <class V, int kVectors>
 void dots(float* sums, const typename V::Number* row, const typename V::Number* right, const int64_t* column_starts, const int32_t* indices,
           int32_t first, int64_t count) {
   typename V::Vector held[kVectors];
-#pragma GCC unroll 16
+#pragma GCC unroll 18
   for (int v = 0; v < kVectors; ++v) held[v] = V::load(row + v * V::kLanes);
   for (int64_t k = 0; k < count; k += 16) {
     const int64_t left = count - k < 16 ? count - k : 16;
@@ -41,7 +41,7 @@ void dots(float* sums, const typename V::Number* row, const typename V::Number* 
         column[j] = right + column_starts[indices[k + (at < left ? at : 0)] - first];
         sum[j] = _mm512_setzero_ps();
       }
-#pragma GCC unroll 16
+#pragma GCC unroll 18
       for (int v = 0; v < kVectors; ++v) {
 #pragma GCC unroll 4
         for (int j = 0; j < 4; ++j) sum[j] = V::multiply_add(sum[j], held[v], V::load(column[j] + v * V::kLanes));

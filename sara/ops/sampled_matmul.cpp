@@ -3,6 +3,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/record_function.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -12,14 +13,25 @@
 namespace sara {
 namespace {
 
-constexpr int64_t kCacheBytes = 1 << 19;  // of the right factor, kept near while all rows pass
+// Of the right factor, kept near while all rows pass: half of a core's second cache.
+int64_t cache_bytes() {
+  static const int64_t bytes = [] {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+    const int64_t cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#else
+    const int64_t cache = 0;
+#endif
+    return cache > 0 ? cache / 2 : int64_t{1} << 19;
+  }();
+  return bytes;
+}
 
 // How many columns pass together, so that kDotsLength numbers of each stay in cache.
 int64_t columns_together(const SampledFactors& factors) {
   const int64_t columns = static_cast<int64_t>(factors.column_starts.size());
   const int64_t lines = std::max<int64_t>(1, factors.right.storage().nbytes() / (std::max<int64_t>(1, factors.length) * factors.right.element_size()));  // several columns may share one
   const int64_t line_bytes = std::min(factors.length, kDotsLength) * factors.right.element_size();
-  return std::max<int64_t>(1, kCacheBytes / line_bytes * columns / lines);
+  return std::max<int64_t>(1, cache_bytes() / line_bytes * columns / lines);
 }
 
 template <class T>

@@ -42,11 +42,6 @@ void gather_by_rows(const GradientSink& sink, const std::function<torch::Tensor(
   }
 }
 
-void add_sampled(const GradientSink& sink, const SampledFactors& factors) {
-  const Values::Slot& slot = sink.values->slots()[sink.slot];
-  sampled_matmul_add_(sink.values->open_gradient_(sink.slot), slot.indices, slot.row_starts, factors);
-}
-
 }  // namespace
 
 torch::Tensor linear_weight_gradient(const torch::Tensor& weight, TokenOperand& gradient, TokenOperand& input) {
@@ -80,10 +75,7 @@ torch::Tensor convolution_weight_gradient(const torch::Tensor& weight, const tor
       kernels->sampled_convolution(sink->values->open_gradient_(sink->slot), slot.indices, gradient, input, {shape.kernel, shape.stride, shape.padding});
       return {};
     }
-    if (const auto factors = convolution_factors(gradient, input, shape)) {
-      add_sampled(*sink, *factors);
-      return {};
-    }
+    if (sampled_convolution_add_(sink->values->open_gradient_(sink->slot), slot.indices, slot.row_starts, gradient, input, shape)) return {};
   }
   gather_by_rows(*sink, rows);
   return {};
