@@ -33,6 +33,10 @@ void dots(float* sums, const typename V::Number* row, const typename V::Number* 
     __m512 fours[4];
 #pragma GCC unroll 4
     for (int four = 0; four < 4; ++four) {
+      if (4 * four >= left) {  // a row of few selected weights
+        fours[four] = _mm512_setzero_ps();
+        continue;
+      }
       const typename V::Number* column[4];
       __m512 sum[4];
 #pragma GCC unroll 4
