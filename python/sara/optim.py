@@ -99,6 +99,8 @@ class AdamW(torch.optim.Optimizer):
     sparse_backward: let the model's nn.Linear and nn.Conv2d compute the selected entries of their weight gradients alone, by the
         library's forward and backward (until close()); they have no second derivative. False: dense gradients, freed layer by
         layer. Only where a module was given, not a list of parameters.
+    pool_memory: on the CPU, let tensors of 32 KiB and more take their memory from one pool, from now on and in the whole process: what a
+        step has freed stays warm for the next one and does not go back to the system. False: torch's allocator as it is.
 
     Raises ValueError (sara.InvalidArgument) for bad options, a selection of nothing or of more than half, weights trained by another
     sara optimizer; sara.BadFile for NaN or infinite weights.
@@ -129,6 +131,7 @@ class AdamW(torch.optim.Optimizer):
         selection: Literal["below", "largest", "random", "smallest_per_tensor", "changed"] = "below",
         tuned: torch.nn.Module | None = None,
         sparse_backward: bool = True,
+        pool_memory: bool = True,
     ) -> None:
         self._core = None
         self._identity = id(self)
@@ -164,6 +167,8 @@ class AdamW(torch.optim.Optimizer):
                 if parameter._post_accumulate_grad_hooks is not None and not parameter._post_accumulate_grad_hooks:
                     _core.drop_post_accumulate_hook(parameter)  # what a removed hook leaves behind
                     parameter._post_accumulate_grad_hooks = None
+        if pool_memory and any(parameter.device.type == "cpu" for named, _ in scope.groups for _, parameter in named):
+            _core.pool_tensor_memory()
         self._family = scope.family
         self._flags = [(parameter, parameter.requires_grad) for named, _ in scope.groups for _, parameter in named]
         self._core = _core.AdamW([(named, settings.get("lr"), settings.get("weight_decay")) for named, settings in scope.groups], options, weights_of(tuned))

@@ -9,5 +9,6 @@ PYBIND11_MODULE(_core, module) {
   sara::python::register_nuclear_norm(module);
   sara::python::register_adapter(module);
   sara::python::register_layers(module);
+  sara::python::register_memory(module);
   sara::python::register_adamw(module);
 }

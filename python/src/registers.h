@@ -13,6 +13,7 @@ void register_selection(pybind11::module_& module);
 void register_nuclear_norm(pybind11::module_& module);
 void register_adapter(pybind11::module_& module);
 void register_layers(pybind11::module_& module);
+void register_memory(pybind11::module_& module);
 void register_adamw(pybind11::module_& module);
 
 }  // namespace sara::python

@@ -32,6 +32,10 @@ class MemoryPool {
   // Gives the whole pages of all holes of at least so many bytes back to the system.
   void release(size_t at_least);
 
+  // Around a fork, so that no other thread is in the middle of a change that the child would inherit.
+  void lock() { mutex_.lock(); }
+  void unlock() { mutex_.unlock(); }
+
   size_t capacity() const { return capacity_; }
   size_t taken() const;       // bytes in blocks now
   size_t most_taken() const;  // since the start

@@ -2,6 +2,7 @@
 #include "sara/base/tensor_memory.h"
 
 #include <c10/core/CPUAllocator.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <cstdlib>  // which defines __GLIBC__
@@ -56,6 +57,7 @@ void pool_tensor_memory() {
     return;
   }
   pool = made;
+  pthread_atfork([] { pool->lock(); }, [] { pool->unlock(); }, [] { pool->unlock(); });
   c10::SetCPUAllocator(new PooledTensors, /*priority=*/1);
 }
 

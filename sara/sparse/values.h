@@ -39,8 +39,8 @@ struct HeldBytes {
   int64_t base = 0;   // original numbers, in the weight's own dtype
 };
 
-// The selected weights of a whole model, compact: four flat fp32 buffers (values, gradient, the two Adam moments) of one
-// entry per active weight, and the base in each weight's own dtype, bound to the dense tensors they came from. Spans lie
+// The selected weights of a whole model, compact: flat fp32 buffers (values, the two Adam moments) of one entry per
+// active weight, the gradient (sparse/compact_gradient.h), and the base in each weight's own dtype, bound to the dense tensors they came from. Spans lie
 // in backward order (the last registered tensor first), so gradients arrive front to back; a parameter group is one span.
 // `values` is the master copy: the dense weights hold it rounded to their own dtype (Sec. 4.4, Eq. 7-8: no optimizer state
 // exists outside the mask). With 8-bit moments (sparse/eight_bit.h) the two moment buffers hold codes, and each tensor's span has its own
