@@ -351,10 +351,10 @@ Json fine_tune(const FineTuneRequest& request) {
   summary["result"] = fs::path(result_path).filename().string();
   if (group.size() > 1) summary["processes"] = group.size();
   if (stopped) summary["stopped"] = stopped;
-  write_json(folder->file("summary.json"), summary);
   if (!stopped) draw_samples(request, model, denoiser, folder->file("samples/after"));
   write_file(folder->file("loss.svg"), loss_chart(progress.losses()));
   write_file(folder->file("report.html"), report_page(folder->path(), summary, request.config_toml, progress.losses(), request.run.sample_prompt));
+  write_json(folder->file("summary.json"), summary);  // last: it says that the run is finished, and a killed one goes on until then
   return summary;
 }
 

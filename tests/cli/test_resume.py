@@ -157,6 +157,8 @@ def test_runs_killed_at_any_moment_end_as_the_uninterrupted_one(model, five, pla
         _, stderr = process.communicate(timeout=60)
         if process.returncode == 0:
             break
+        if process.returncode == 2 and "is finished" in stderr:
+            break  # the kill before came when all results were written; those below are all there
         if process.returncode == 2 and "no whole checkpoint" in stderr:
             assert kills == 1  # killed before the first save was whole
             arguments = [*begin, "--overwrite"]
@@ -167,6 +169,20 @@ def test_runs_killed_at_any_moment_end_as_the_uninterrupted_one(model, five, pla
     assert kills >= 5
     assert checkpoints(run) == [59, 60] and len(list((run / "checkpoints").iterdir())) == 2
     assert_same_results(run, straight(*more, steps=60))
+
+
+def test_a_run_killed_before_its_last_pictures_goes_on_to_them(sara, model, five, place, straight):
+    """The summary is written last: what is missing before it, pictures or report, a resumed run still makes."""
+    more = ["--checkpoint-every", "20", "--sample-prompt", "a cat", "--sample-steps", "1"]
+    expected = straight(*more, steps=20)
+    run = shutil.copytree(expected, place / "run", dirs_exist_ok=True)
+    made = ["samples/after/0.png", "loss.svg", "report.html"]
+    for name in [*made, "summary.json"]:
+        (run / name).unlink()
+    done = sara(*words(model, five, *more, "--resume", steps=20), cwd=place)
+    assert done.returncode == 0 and "resumed after step 20" in done.stderr, done.stderr
+    assert all((run / name).exists() for name in made)
+    assert_same_results(run, expected)
 
 
 def test_a_limit_leaves_the_two_newest(straight):
