@@ -7,6 +7,7 @@
 #include <ATen/ops/convolution_backward.h>
 
 #include "sara/ops/matrix_product.h"
+#include "sara/ops/winograd.h"
 
 namespace sara {
 namespace {
@@ -105,6 +106,10 @@ torch::Tensor sum_of_columns(const torch::Tensor& columns, const Geometry& g) {
   return out;
 }
 
+bool is_winograds(const torch::Tensor& x, const torch::Tensor& weight, int64_t height, int64_t width, const ConvolutionShape& shape) {
+  return shape.stride == 1 && shape.padding == 1 && x.scalar_type() == weight.scalar_type() && winograd_pays(weight, x.size(0), height, width);
+}
+
 torch::Tensor as_matrix(const torch::Tensor& weight) { return weight.detach().view({weight.size(0), -1}); }
 
 }  // namespace
@@ -112,6 +117,7 @@ torch::Tensor as_matrix(const torch::Tensor& weight) { return weight.detach().vi
 torch::Tensor convolution(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, const ConvolutionShape& shape) {
   const auto extent = [&](int64_t in) { return (in + 2 * shape.padding - shape.kernel) / shape.stride + 1; };
   const Geometry g{x.size(0), x.size(1), x.size(2), x.size(3), extent(x.size(2)), extent(x.size(3)), shape};
+  if (is_winograds(x, weight, g.out_height, g.out_width, shape)) return winograd_convolution(x, weight.detach(), bias.defined() ? bias.detach() : bias);
   if (!is_matrix_product(weight, g.batch, g.out_height, g.out_width) || weight.scalar_type() != x.scalar_type())
     return at::conv2d(x, weight, bias, {shape.stride, shape.stride}, {shape.padding, shape.padding});
   const torch::Tensor product = product_with_transposed(columns_of(x, g), as_matrix(weight), bias.defined() ? bias.detach() : bias);  // [B · H' · W', out]
@@ -119,6 +125,7 @@ torch::Tensor convolution(const torch::Tensor& x, const torch::Tensor& weight, c
 }
 
 torch::Tensor convolution_input_gradient(const torch::Tensor& gradient, const torch::Tensor& weight, at::IntArrayRef input_sizes, const ConvolutionShape& shape) {
+  if (is_winograds(gradient, weight, input_sizes[2], input_sizes[3], shape)) return winograd_input_gradient(gradient, weight.detach());
   if (!is_matrix_product(weight, gradient.size(0), gradient.size(2), gradient.size(3)) || weight.scalar_type() != gradient.scalar_type()) {
     const torch::Tensor input = torch::empty({1}, gradient.options()).expand(input_sizes);  // its sizes alone are looked at
     return std::get<0>(at::convolution_backward(gradient, input, weight, c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding}, {1, 1}, false,

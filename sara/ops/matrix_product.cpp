@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/ops/matrix_product.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/linear.h>
 
+#include <algorithm>
+
 #include "sara/ops/processor.h"
+#include "sara/ops/bf16_matmul.h"
 
 namespace sara {
 namespace {
@@ -33,11 +37,43 @@ torch::Tensor linear_product(const torch::Tensor& x, const torch::Tensor& weight
   return at::linear(x, weight, bias);
 }
 
+constexpr int64_t kFewTokens = 28;  // below, bringing the weight into panels takes longer than the product
+
+bool in_tiles(const torch::Tensor& x, const torch::Tensor& weight) {
+  static const bool half = has_avx512_bf16() && has_slow_bf16();
+  return half && x.is_cpu() && x.scalar_type() == torch::kBFloat16 && weight.scalar_type() == torch::kBFloat16 && weight.is_contiguous() &&
+         x.numel() >= kFewTokens * x.size(-1);
+}
+
+torch::Tensor tile_product(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, bool transposed) {
+  const torch::Tensor from = x.contiguous(), shift = bias.defined() ? bias.to(torch::kFloat).contiguous() : bias;
+  auto sizes = x.sizes().vec();
+  const int64_t depth = sizes.back(), columns = weight.size(transposed ? 0 : 1);
+  sizes.back() = columns;
+  const torch::Tensor out = torch::empty(sizes, from.options());
+  const auto numbers = [](const torch::Tensor& tensor) { return static_cast<const uint16_t*>(tensor.const_data_ptr()); };
+  const Bf16Matmul product{from.numel() / depth, depth, columns, numbers(from), numbers(weight), transposed, shift.defined() ? shift.const_data_ptr<float>() : nullptr,
+                           static_cast<uint16_t*>(out.data_ptr())};
+  at::parallel_for(0, product.blocks() * product.panels(), 1, [&](int64_t begin, int64_t end) {
+    const torch::Tensor work = torch::empty({product.kWorkFloats}, torch::kFloat);
+    while (begin < end) {
+      const int64_t block = begin / product.panels(), panel = begin % product.panels(), count = std::min({product.kPanels, product.panels() - panel, end - begin});
+      bf16_matmul_avx512(product, block, panel, count, work.data_ptr<float>());
+      begin += count;
+    }
+  });
+  return out;
+}
+
 }  // namespace
 
-torch::Tensor product_with_transposed(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias) { return linear_product(x, weight, bias); }
+torch::Tensor product_with_transposed(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias) {
+  if (in_tiles(x, weight)) return tile_product(x, weight, bias, true);
+  return linear_product(x, weight, bias);
+}
 
 torch::Tensor product_with(const torch::Tensor& x, const torch::Tensor& weight) {
+  if (in_tiles(x, weight)) return tile_product(x, weight, {}, false);
   static const bool by_blas = is_intel();
   if (by_blas && x.is_cpu() && x.scalar_type() == torch::kFloat) {
     const at::AutoDispatchBelowAutograd below;

@@ -6,6 +6,7 @@ namespace sara {
 // What the processor this runs on can do: kernels written for it are chosen at run time.
 bool has_avx512();       // 512-bit registers, with 16- and 32-bit lanes
 bool has_avx512_bf16();  // products of pairs of bf16 numbers too
+bool has_slow_bf16();    // those take longer than as many fp32 products: Intel's before AMX, as virtual machines show them too
 bool is_intel();         // whose BLAS is torch's default: it takes its fastest paths there
 
 }  // namespace sara
