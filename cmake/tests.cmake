@@ -1,6 +1,5 @@
 enable_testing()
 find_package(GTest REQUIRED)
-include(GoogleTest)
 find_package(rapidcheck QUIET)
 if(NOT TARGET rapidcheck)
   find_library(RAPIDCHECK rapidcheck REQUIRED)
