@@ -10,29 +10,17 @@
 #include <torch/version.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <vector>
 
+#include "bench/timing.h"
 #include "sara/ops/adamw_pass.h"
 #include "sara/optim/grad_clip.h"
 #include "sara/sparse/values.h"
 
 namespace {
-
-double milliseconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 sara::Mask random_mask(int64_t weights, double share, at::ScalarType dtype) {
   constexpr int64_t kTensor = 20'000'000;
@@ -70,14 +58,14 @@ void compare(at::ScalarType dtype, int64_t weights, int64_t selected, int repeat
   std::vector<double> norm, separate, loop, scatter, clear, one, eight_bit;
   for (int i = -1; i < repeats; ++i) {  // the first round warms up
     values.gradient().copy_(gradient);
-    const double n = milliseconds([&] { sara::global_norm(values.gradient()); });
-    const double a = milliseconds([&] { plain_loop(values, sara::adamw_factors(settings)); });
-    const double b = milliseconds([&] { values.scatter_(); });
-    const double c = milliseconds([&] { values.gradient().zero_(); });
+    const double n = sara::bench::milliseconds([&] { sara::global_norm(values.gradient()); });
+    const double a = sara::bench::milliseconds([&] { plain_loop(values, sara::adamw_factors(settings)); });
+    const double b = sara::bench::milliseconds([&] { values.scatter_(); });
+    const double c = sara::bench::milliseconds([&] { values.gradient().zero_(); });
     values.gradient().copy_(gradient);
-    const double d = milliseconds([&] { sara::adamw_pass_(values, slots, {settings}, false); });
+    const double d = sara::bench::milliseconds([&] { sara::adamw_pass_(values, slots, {settings}, false); });
     bytes.gradient().copy_(gradient);
-    const double e = milliseconds([&] { sara::adamw_pass_(bytes, slots, {settings}, false); });
+    const double e = sara::bench::milliseconds([&] { sara::adamw_pass_(bytes, slots, {settings}, false); });
     if (i < 0) continue;
     eight_bit.push_back(e);
     norm.push_back(n);
@@ -87,8 +75,8 @@ void compare(at::ScalarType dtype, int64_t weights, int64_t selected, int repeat
     separate.push_back(a + b + c);
     one.push_back(d);
   }
-  std::printf("%-9s %9.0f %9.0f = %5.0f + %5.0f + %5.0f %9.0f %6.2f %6.0f\n", toString(dtype), median(norm), median(separate), median(loop), median(scatter), median(clear),
-              median(one), median(one) / median(separate), median(eight_bit));
+  std::printf("%-9s %9.0f %9.0f = %5.0f + %5.0f + %5.0f %9.0f %6.2f %6.0f\n", toString(dtype), sara::bench::median(norm), sara::bench::median(separate), sara::bench::median(loop), sara::bench::median(scatter), sara::bench::median(clear),
+              sara::bench::median(one), sara::bench::median(one) / sara::bench::median(separate), sara::bench::median(eight_bit));
   std::fflush(stdout);
 }
 

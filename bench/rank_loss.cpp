@@ -9,13 +9,12 @@
 #include <torch/version.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <utility>
 #include <vector>
 
+#include "bench/timing.h"
 #include "sara/rank/polar_express.h"
 #include "sara/rank/polar_factor.h"
 
@@ -29,17 +28,6 @@ constexpr Shape kShapes[] = {{64, 64, 0},      {128, 128, 0},    {224, 224, 0}, 
                              {320, 1280, 10},  {2560, 320, 5},   {1280, 320, 1},   {448, 448, 0},      {512, 512, 0},     {640, 640, 30},   {640, 768, 10},
                              {640, 1280, 5},   {640, 2560, 5},   {5120, 640, 5},   {1280, 768, 12},    {1280, 1280, 49},  {1280, 5120, 6},  {10240, 1280, 6}};
 
-double milliseconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -52,15 +40,15 @@ int main(int argc, char** argv) {
     const torch::Tensor matrix = torch::randn({rows, columns}) * torch::rand({rows, columns}).lt(0.06) * 1e-3;
     std::vector<double> express, gram;
     for (int i = -1; i < repeats; ++i) {  // the first round warms up
-      const double a = milliseconds([&] { sara::polar_express(matrix); }), b = milliseconds([&] { sara::polar_factor_by_gram(matrix); });
+      const double a = sara::bench::milliseconds([&] { sara::polar_express(matrix); }), b = sara::bench::milliseconds([&] { sara::polar_factor_by_gram(matrix); });
       if (i < 0 && rows * columns < 1000000) continue;
       express.push_back(a);
       gram.push_back(b);
     }
-    std::printf("%6ld %7ld %12.2f %12.2f\n", rows, columns, median(express), median(gram));
+    std::printf("%6ld %7ld %12.2f %12.2f\n", rows, columns, sara::bench::median(express), sara::bench::median(gram));
     std::fflush(stdout);
-    by_express += static_cast<double>(count) * median(express);
-    by_gram += static_cast<double>(count) * median(gram);
+    by_express += static_cast<double>(count) * sara::bench::median(express);
+    by_gram += static_cast<double>(count) * sara::bench::median(gram);
     matrices += count;
   }
   for (const auto& [name, sum] : {std::pair{"express", by_express}, {"gram", by_gram}})

@@ -7,12 +7,10 @@
 #include <torch/version.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
-#include <vector>
 
+#include "bench/timing.h"
 #include "sara/ops/sampled_factors.h"
 #include "sara/sparse/gather_scatter.h"
 
@@ -28,29 +26,6 @@ constexpr Layer kLayers[] = {{"to_q 320", 320, 320, 32, 0},      {"ff 320", 2560
 constexpr double kDensities[] = {0.005, 0.06, 0.12, 0.2, 0.3};
 constexpr int64_t kBatch = 4;
 
-double milliseconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-// The median times of two ways in turn.
-std::pair<double, double> in_turn(int repeats, const std::function<void()>& first, const std::function<void()>& second) {
-  std::vector<double> a, b;
-  for (int i = -1; i < repeats; ++i) {
-    const double one = milliseconds(first), other = milliseconds(second);
-    if (i < 0) continue;
-    a.push_back(one);
-    b.push_back(other);
-  }
-  return {median(a), median(b)};
-}
-
 void compare(const Layer& layer, at::ScalarType dtype, double density, int repeats) {
   const int64_t columns = layer.in * std::max<int64_t>(1, layer.kernel * layer.kernel);
   const torch::Tensor indices = torch::rand({layer.out * columns}).lt(density).nonzero().view(-1).to(torch::kInt), out = torch::zeros({indices.numel()});
@@ -58,13 +33,13 @@ void compare(const Layer& layer, at::ScalarType dtype, double density, int repea
   std::pair<double, double> times;
   if (layer.kernel == 0) {
     const torch::Tensor gradient = torch::randn({kBatch * layer.side * layer.side, layer.out}).to(dtype), input = torch::randn({gradient.size(0), layer.in}).to(dtype);
-    times = in_turn(repeats, [&] { sara::sampled_linear_add_(out, indices, starts, sara::TokenOperand(gradient), sara::TokenOperand(input)); },
+    times = sara::bench::in_turn(repeats, [&] { sara::sampled_linear_add_(out, indices, starts, sara::TokenOperand(gradient), sara::TokenOperand(input)); },
                     [&] { sara::gather_add_(out, gradient.t().mm(input), indices); });
   } else {
     const torch::Tensor gradient = torch::randn({kBatch, layer.out, layer.side, layer.side}).to(dtype), input = torch::randn({kBatch, layer.in, layer.side, layer.side}).to(dtype);
     const torch::Tensor weight = torch::randn({layer.out, layer.in, layer.kernel, layer.kernel}).to(dtype);
     const sara::ConvolutionShape shape{layer.kernel, 1, layer.kernel / 2};
-    times = in_turn(repeats, [&] { sara::sampled_matmul_add_(out, indices, starts, *sara::convolution_factors(gradient, input, shape)); },
+    times = sara::bench::in_turn(repeats, [&] { sara::sampled_matmul_add_(out, indices, starts, *sara::convolution_factors(gradient, input, shape)); },
                     [&] {
                       sara::gather_add_(out, std::get<1>(at::convolution_backward(gradient, input, weight, c10::nullopt, {1, 1}, {shape.padding, shape.padding}, {1, 1}, false,
                                                                                   {0, 0}, 1, {false, true, false})),

@@ -15,10 +15,12 @@ namespace sara {
 constexpr int64_t kWinogradPoints = 16;  // of the transformed space
 constexpr int64_t kWinogradPanel = 32;   // tiles next to each other
 
-// The pictures that pass together. Tiles count from the top left; a picture's are rounded up to 16, all of them to a panel.
+// What passes together: a band of `rows` rows, from row `first` on, of each of some pictures. Tiles count from the band's top left; a picture's
+// are rounded up to 16, all of them to a panel.
 struct WinogradTiles {
   int64_t pictures, height, width;  // of the planes, even
-  int64_t of_picture() const { return (height / 2 * (width / 2) + 15) / 16 * 16; }
+  int64_t first, rows;              // even
+  int64_t of_picture() const { return (rows / 2 * (width / 2) + 15) / 16 * 16; }
   int64_t panels() const { return (pictures * of_picture() + kWinogradPanel - 1) / kWinogradPanel; }
   int64_t row() const { return panels() * kWinogradPanel + 16; }  // numbers from row to row of M: not a power of two
 };

@@ -17,14 +17,14 @@ namespace {
 // The eight planes that tiles are cut from: even and odd rows of the padded plane, each by the four columns a tile looks at. Number t
 // of each belongs to tile t, and that of the tile below lies width / 2 further.
 struct TilePlanes {
-  TilePlanes(const WinogradTiles& tiles, float* work) : width(tiles.width / 2), height(tiles.height / 2 + 1), size(size_of(tiles)) {
+  TilePlanes(const WinogradTiles& tiles, float* work) : width(tiles.width / 2), height(tiles.rows / 2 + 1), size(size_of(tiles)) {
     for (int parity = 0; parity < 2; ++parity)
       for (int column = 0; column < 4; ++column) {
         at[parity][column] = work + (4 * parity + column) * size;
         std::memset(at[parity][column] + height * width, 0, (size - height * width) * sizeof(float));  // lanes without a tile
       }
   }
-  static int64_t size_of(const WinogradTiles& tiles) { return ((tiles.height / 2 + 1) * (tiles.width / 2) + 31) / 16 * 16; }
+  static int64_t size_of(const WinogradTiles& tiles) { return ((tiles.rows / 2 + 1) * (tiles.width / 2) + 31) / 16 * 16; }
   int64_t width, height, size;
   float* at[2][4];
 };
@@ -42,16 +42,17 @@ SARA_AVX512 float number(T bits) {
 }
 
 template <class T>
-void cut(const T* plane, const TilePlanes& to) {
+void cut(const WinogradTiles& tiles, const T* plane, const TilePlanes& to) {
   const int64_t width = to.width;
   for (int64_t padded = 0; padded < 2 * to.height; ++padded) {
     float* const* row = to.at[padded % 2];
     const int64_t first = padded / 2 * width;
-    if (padded == 0 || padded == 2 * to.height - 1) {  // above and below the plane
+    const int64_t line = tiles.first + padded - 1;
+    if (line < 0 || line >= tiles.height) {
       for (int column = 0; column < 4; ++column) std::memset(row[column] + first, 0, width * sizeof(float));
       continue;
     }
-    const T* from = plane + (padded - 1) * 2 * width;
+    const T* from = plane + line * 2 * width;
     float *left = row[1] + first, *right = row[2] + first;
 #pragma GCC ivdep
     for (int64_t w = 0; w < width; ++w) {
@@ -70,7 +71,7 @@ void input(const WinogradTiles& tiles, const T* planes, int64_t plane, int64_t c
   const TilePlanes cuts(tiles, work);
   const int64_t count = tiles.of_picture(), panel = channels * kWinogradPanel, point = tiles.panels() * panel;
   for (int64_t picture = 0; picture < tiles.pictures; ++picture) {
-    cut(planes + picture * plane, cuts);
+    cut(tiles, planes + picture * plane, cuts);
     for (int64_t t = 0; t < count; t += 16) {
       __m512 d[4][4], half[4][4];
 #pragma GCC unroll 4
@@ -191,9 +192,9 @@ void output(const WinogradTiles& tiles, const float* m, int64_t point, float bia
         _mm512_storeu_ps(rows[row] + 2 * t + 16, _mm512_permutex2var_ps(left, high, right));
       }
     }
-    for (int64_t h = 0; h < tiles.height; ++h) {
+    for (int64_t h = 0; h < tiles.rows; ++h) {
       const float* from = rows[h % 2] + h / 2 * width;
-      auto* to = planes + picture * plane + h * width;
+      auto* to = planes + picture * plane + (tiles.first + h) * width;
       for (int64_t w = 0; w < width; w += 16) {
         const __mmask16 lanes = avx512::first_lanes(width - w);
         V::store_numbers(lanes, to + w, _mm512_maskz_loadu_ps(lanes, from + w));

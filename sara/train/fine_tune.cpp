@@ -2,28 +2,26 @@
 #include "sara/train/fine_tune.h"
 
 #include <torch/types.h>
-#include <torch/utils.h>
 
 #include <chrono>
-#include <cmath>
 #include <filesystem>
-#include <fstream>
 
 #include "sara/base/device.h"
 #include "sara/base/error.h"
 #include "sara/base/log.h"
-#include "sara/base/tensor_memory.h"
 #include "sara/files/atomic_file.h"
 #include "sara/optim/lr_curve.h"
-#include "sara/pipelines/text_to_video.h"
 #include "sara/samplers/scheduler_config.h"
 #include "sara/train/dreambooth.h"
+#include "sara/train/encoding.h"
 #include "sara/train/objective.h"
 #include "sara/train/process_memory.h"
 #include "sara/train/progress.h"
 #include "sara/train/report.h"
 #include "sara/train/run_checkpoints.h"
 #include "sara/train/run_folder.h"
+#include "sara/train/run_records.h"
+#include "sara/train/run_samples.h"
 #include "sara/train/several_processes.h"
 #include "sara/train/stop_signal.h"
 #include "sara/train/trainer.h"
@@ -35,146 +33,9 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr int64_t kSpareBytes = 256 << 20;  // log, samples and report of any run fit well
-constexpr int64_t kFramesPerSecond = 8;     // of samples
-constexpr int64_t kProcessTimeout = 7200;    // seconds
-constexpr int64_t kT5Length = 77;            // tokens of a training caption
+constexpr int64_t kProcessTimeout = 7200;   // seconds
 constexpr int64_t kWeightBytes = 8;         // at most, in the result: an fp32 value, and for an adapter its index
 constexpr int64_t kCheckpointBytes = 12;    // a trained weight's value and moments; two are there while an older one is replaced
-
-CacheProgress cache_progress(const char* what) {
-  return [what](int64_t done, int64_t total) { log_progress(message(what, " ", done, "/", total), done == total); };
-}
-
-// Training reads shorter captions than drawing unless told otherwise.
-std::optional<int64_t> t5_length(const FineTuneRequest& request, const ModelFolder& model) {
-  if (request.run.max_sequence_length || model.family() != "sd3") return request.run.max_sequence_length;
-  return kT5Length;
-}
-
-// SD 3's text encoders are larger than its denoiser: they follow --precision; those of the others are encoded with in fp32.
-c10::ScalarType text_dtype(const FineTuneRequest& request, const ModelFolder& model) {
-  return model.family() == "sd3" ? dtype_from_precision(request.train.precision) : torch::kFloat;
-}
-
-// Latents and text of every sample; both encoders live only inside.
-TrainingData encode(const FineTuneRequest& request, const ModelFolder& model, const std::vector<Sample>& samples, const TransformOptions& transforms,
-                    c10::Device device) {
-  TrainingData data;
-  const std::string folder = request.run.cache.value_or("");
-  {
-    const auto text = load_text_conditioner(model, text_dtype(request, model), device, t5_length(request, model));
-    data.text = cache_text(samples, *text.tokenizer, {.folder = folder, .encoder_hash = message(text_encoders_hash(model), "|", t5_length(request, model).value_or(0), "|", text_dtype(request, model))},
-                           [&](const torch::Tensor& ids) { return text.encode(ids); }, cache_progress("captions"));
-    // A dropped caption is to the denoiser what an absent prompt is when pictures are drawn.
-    if (text.zeros_when_absent) {
-      data.text.hidden[TextCache::kEmpty].zero_();
-      data.text.pooled[TextCache::kEmpty].zero_();
-    }
-  }
-  const auto vae = model.load_vae(torch::kFloat, device);
-  data.latents = cache_latents(samples.front().frames.empty() ? samples : frames_of(samples), transforms, {.folder = folder, .encoder_hash = model.component_hash("vae")},
-                               [&](const torch::Tensor& pixels) {
-                                 const auto posterior = vae->encode(pixels.to(device));
-                                 return LatentDistribution{posterior.mean, (0.5 * posterior.logvar).exp()};
-                               },
-                               cache_progress("latents"));
-  return data;
-}
-
-// What rank 0 has encoded, on every rank.
-TrainingData training_data(const FineTuneRequest& request, const ModelFolder& model, const std::vector<Sample>& samples, c10::Device device,
-                           ProcessGroup& group) {
-  const torch::NoGradGuard no_grad;
-  TrainingData data;
-  if (group.is_first()) data = encode(request, model, samples, request.transforms, device);
-  give_back_free_memory();  // of the encoders
-  share_encoded_(data, group);
-  data.transforms = request.transforms;
-  const auto vae = model.read_config<VaeConfig>("vae");
-  data.scaling_factor = vae.scaling_factor;
-  data.shift_factor = vae.shift_factor.value_or(0.0);
-  if (!samples.front().frames.empty()) data.clips.emplace(samples, request.clips);
-  return data;
-}
-
-// The class's pictures once the missing ones are drawn by the denoiser, which is still the base.
-ClassFolder completed(const FineTuneRequest& request, const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, const ClassFolder& folder) {
-  GenerateOptions how;
-  how.steps = request.run.sample_steps;
-  how.guidance = request.run.sample_guidance;
-  how.seed = request.method.seed();
-  const auto parts = load_text_to_image(model, std::move(denoiser), text_dtype(request, model), t5_length(request, model));
-  draw_class_pictures(parts, *request.subject.class_data, *request.subject.class_prompt, static_cast<int64_t>(folder.samples.size()), folder.missing, how);
-  return read_class_folder(request.subject, request.images);
-}
-
-NamedTensors denoiser_tensors(const ModelFolder& model, const Denoiser& denoiser) {
-  NamedTensors tensors;
-  for (auto& item : denoiser.named_parameters()) tensors.emplace_back(model.denoiser_name() + "." + item.key(), item.value());
-  return tensors;
-}
-
-void draw_prompts(const FineTuneRequest& request, const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, const fs::path& folder) {
-  const auto parts = load_text_to_image(model, std::move(denoiser), text_dtype(request, model), t5_length(request, model));
-  GenerateOptions options;
-  options.steps = request.run.sample_steps;
-  options.guidance = request.run.sample_guidance;
-  options.seed = request.method.seed();
-  if (parts.denoiser->inputs().max_frames) {
-    options.num_frames = request.clips.num_frames;
-    const auto clips = generate_clips(parts, request.run.sample_prompt, options);
-    for (size_t i = 0; i < clips.size(); ++i) write_animated_png((folder / (std::to_string(i) + ".png")).string(), clips[i], kFramesPerSecond);
-    return;
-  }
-  const auto images = generate_images(parts, request.run.sample_prompt, options);
-  for (size_t i = 0; i < images.size(); ++i) write_png((folder / (std::to_string(i) + ".png")).string(), images[i]);
-}
-
-// Draws the sample prompts with the denoiser as it stands; the other parts are loaded for this and freed again.
-void draw_samples(const FineTuneRequest& request, const ModelFolder& model, std::shared_ptr<Denoiser> denoiser, const fs::path& folder) {
-  if (request.run.sample_prompt.empty()) return;
-  fs::create_directories(folder);
-  draw_prompts(request, model, std::move(denoiser), folder);
-  give_back_free_memory();
-}
-
-std::map<std::string, std::string> adapter_metadata(const FineTuneRequest& request, const ModelFolder& model, double lr, int64_t steps, int64_t processes) {
-  std::map<std::string, std::string> out{{"base_model", model.name()},
-          {"family", model.family()},
-          {"precision", request.train.precision},
-          {"lr", Json(lr).dump()},
-          {"steps", std::to_string(steps)},
-          {"prompt_prefix", request.images.caption_prefix},
-          {"library_version", request.config.value("sara_version", "")},
-          {"config", request.config.dump()}};
-  if (processes > 1) out["processes"] = std::to_string(processes);
-  return out;
-}
-
-void write_skipped(const std::string& path, const ImageFolderReport& report) {
-  if (report.skipped.empty()) return;
-  std::string lines;
-  for (const auto& [image, reason] : report.skipped) lines += image + ": " + reason + "\n";
-  write_file(path, lines);
-}
-
-// "step-000500": as many digits as sort by name for any run.
-std::string sample_folder(int64_t step) {
-  const auto digits = std::to_string(step);
-  return "step-" + std::string(digits.size() < 6 ? 6 - digits.size() : 0, '0') + digits;
-}
-
-// JSON has no NaN and no infinity: those are written as text.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(std::isnan(value) ? "nan" : message(value)); }
-
-// What a person needs to find the cause: the last step that was skipped, and each layer's largest weight.
-Json non_finite_report(const TrainingStep& step, const std::vector<Sample>& samples, const ModelFolder& model, const Denoiser& denoiser) {
-  Json files = Json::array(), largest = Json::object();
-  for (const int64_t sample : step.samples) files.push_back(samples.at(static_cast<size_t>(sample)).path);
-  for (const auto& [name, tensor] : denoiser_tensors(model, denoiser)) largest[name] = number(tensor.detach().abs().max().item<double>());
-  return {{"step", step.step}, {"loss", number(step.loss)}, {"gradient_norm", number(step.report.grad_norm)}, {"files", files},
-          {"timesteps", step.timesteps}, {"largest_weight", largest}};
-}
 
 // Of an AnimateDiff model the motion modules alone are trained unless somebody says otherwise.
 MethodOptions method_options(const FineTuneRequest& request, bool clips) {
@@ -245,9 +106,9 @@ Json fine_tune(const FineTuneRequest& request) {
   const double lr = chosen_lr(*method, request.method);
   if (first) folder->require_free(kSpareBytes + (kWeightBytes + (request.checkpoint.checkpoint_every ? 2 * kCheckpointBytes : 0)) * method->trained());
   const auto subject_images = static_cast<int64_t>(samples.size());
-  if (class_folder.missing > 0) class_folder = completed(request, model, denoiser, class_folder);
+  if (class_folder.missing > 0) class_folder = draw_missing_class_pictures(request, model, denoiser, class_folder);
   samples.insert(samples.end(), class_folder.samples.begin(), class_folder.samples.end());
-  auto data = training_data(request, model, samples, device, group);
+  auto data = encode_training_data(request, model, samples, device, group);
   if (request.subject.prior_preservation)
     data.classes = {static_cast<int64_t>(class_folder.samples.size()), request.subject.prior_loss_weight.value_or(SubjectOptions::kPriorLossWeight)};
   const int64_t pictures_a_batch = request.train.batch_size * (data.classes ? 2 : 1);
@@ -296,7 +157,7 @@ Json fine_tune(const FineTuneRequest& request) {
         last = step;
         progress.add(step);
         if (request.run.sample_every && step.step % *request.run.sample_every == 0 && step.step < request.train.steps)
-          draw_samples(request, model, denoiser, folder->file(message("samples/", sample_folder(step.step))));
+          draw_samples(request, model, denoiser, folder->file(message("samples/", sample_folder_name(step.step))));
         const AfterStep next = agree_after_step(group, *method, step, checkpoints.due(step.step));
         if (next.saves) checkpoint();
         return !next.stops;

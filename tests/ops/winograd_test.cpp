@@ -47,7 +47,8 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Winograd,
                                                           WinogradCase{3, 45, 33, 6, 10},      // channels and tiles that fill no register
                                                           WinogradCase{2, 34, 300, 2, 40},     // parts of 112 and fewer channels; one row of tiles
                                                           WinogradCase{2, 1300, 40, 4, 4},     // a part limited by its kernels' bytes
-                                                          WinogradCase{3, 96, 40, 96, 64},     // pictures in two groups
+                                                          WinogradCase{3, 96, 40, 64, 64},     // two pictures, then one
+                                           WinogradCase{1, 320, 20, 46, 128},   // bands of 24 and 22 rows
                                                           WinogradCase{1, 3, 5, 2, 2}),        // one tile
                                           testing::Values(torch::kFloat, torch::kBFloat16)));
 
