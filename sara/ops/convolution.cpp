@@ -16,10 +16,6 @@ namespace {
 
 constexpr int64_t kFewPositions = 256;
 
-bool is_matrix_product(const torch::Tensor& weight, int64_t batch, int64_t height, int64_t width) {
-  return weight.is_cpu() && weight.size(2) > 1 && batch * height * width <= kFewPositions && weight.is_contiguous();
-}
-
 struct Geometry {
   int64_t batch, channels, height, width, out_height, out_width;
   ConvolutionShape shape;
@@ -108,14 +104,23 @@ torch::Tensor sum_of_columns(const torch::Tensor& columns, const Geometry& g) {
   return out;
 }
 
-bool is_winograds(const torch::Tensor& x, const torch::Tensor& weight, int64_t height, int64_t width, const ConvolutionShape& shape) {
-  return shape.stride == 1 && shape.padding == 1 && x.scalar_type() == weight.scalar_type() && winograd_pays(weight, x.size(0), height, width);
+// What does not fit together is torch's, which says so. `summed`: the weight's dimension that meets the channels of x.
+bool fits(const torch::Tensor& x, const torch::Tensor& weight, int64_t summed) {
+  return x.is_cpu() && weight.is_cpu() && x.numel() > 0 && x.scalar_type() == weight.scalar_type() && x.size(1) == weight.size(summed);
+}
+
+bool is_matrix_product(const torch::Tensor& x, const torch::Tensor& weight, int64_t summed, int64_t positions) {
+  return weight.size(2) > 1 && positions <= kFewPositions && weight.is_contiguous() && fits(x, weight, summed);
+}
+
+bool is_winograds(const torch::Tensor& x, const torch::Tensor& weight, int64_t summed, const ConvolutionShape& shape) {
+  return shape.stride == 1 && shape.padding == 1 && fits(x, weight, summed) && winograd_pays(weight, x.size(0), x.size(2), x.size(3));
 }
 
 // A convolution of one position is a product with each picture's planes as they lie. In fp32 torch's is as fast.
-bool is_planes_product(const torch::Tensor& x, const torch::Tensor& weight, const ConvolutionShape& shape) {
+bool is_planes_product(const torch::Tensor& x, const torch::Tensor& weight, int64_t summed, const ConvolutionShape& shape) {
   static const bool pays = has_avx512_bf16() && has_slow_bf16();
-  return pays && shape.kernel == 1 && shape.stride == 1 && shape.padding == 0 && x.is_cpu() && x.scalar_type() == torch::kBFloat16 && weight.scalar_type() == torch::kBFloat16;
+  return pays && shape.kernel == 1 && shape.stride == 1 && shape.padding == 0 && x.scalar_type() == torch::kBFloat16 && fits(x, weight, summed);
 }
 
 // matrix [N, C], planes [B, C, H, W] -> [B, N, H, W]
@@ -133,21 +138,21 @@ torch::Tensor as_matrix(const torch::Tensor& weight) { return weight.detach().vi
 torch::Tensor convolution(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, const ConvolutionShape& shape) {
   const auto extent = [&](int64_t in) { return (in + 2 * shape.padding - shape.kernel) / shape.stride + 1; };
   const Geometry g{x.size(0), x.size(1), x.size(2), x.size(3), extent(x.size(2)), extent(x.size(3)), shape};
-  if (is_winograds(x, weight, g.out_height, g.out_width, shape)) return winograd_convolution(x, weight.detach(), bias.defined() ? bias.detach() : bias);
-  if (is_planes_product(x, weight, shape)) {
+  if (is_winograds(x, weight, 1, shape)) return winograd_convolution(x, weight.detach(), bias.defined() ? bias.detach() : bias);
+  if (is_planes_product(x, weight, 1, shape)) {
     const torch::Tensor product = planes_product(as_matrix(weight), x);
     return bias.defined() ? product.add_(bias.detach().view({-1, 1, 1})) : product;
   }
-  if (!is_matrix_product(weight, g.batch, g.out_height, g.out_width) || weight.scalar_type() != x.scalar_type())
+  if (!is_matrix_product(x, weight, 1, g.positions()))
     return at::conv2d(x, weight, bias, {shape.stride, shape.stride}, {shape.padding, shape.padding});
   const torch::Tensor product = product_with_transposed(columns_of(x, g), as_matrix(weight), bias.defined() ? bias.detach() : bias);  // [B · H' · W', out]
   return product.view({g.batch, g.out_height, g.out_width, -1}).permute({0, 3, 1, 2}).contiguous();
 }
 
 torch::Tensor convolution_input_gradient(const torch::Tensor& gradient, const torch::Tensor& weight, at::IntArrayRef input_sizes, const ConvolutionShape& shape) {
-  if (is_winograds(gradient, weight, input_sizes[2], input_sizes[3], shape)) return winograd_input_gradient(gradient, weight.detach());
-  if (is_planes_product(gradient, weight, shape)) return planes_product(as_matrix(weight).t().contiguous(), gradient);
-  if (!is_matrix_product(weight, gradient.size(0), gradient.size(2), gradient.size(3)) || weight.scalar_type() != gradient.scalar_type()) {
+  if (is_winograds(gradient, weight, 0, shape)) return winograd_input_gradient(gradient, weight.detach());
+  if (is_planes_product(gradient, weight, 0, shape)) return planes_product(as_matrix(weight).t().contiguous(), gradient);
+  if (!is_matrix_product(gradient, weight, 0, gradient.size(0) * gradient.size(2) * gradient.size(3))) {
     const torch::Tensor input = torch::empty({1}, gradient.options()).expand(input_sizes);  // its sizes alone are looked at
     return std::get<0>(at::convolution_backward(gradient, input, weight, c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding}, {1, 1}, false,
                                                 {0, 0}, 1, {true, false, false}));

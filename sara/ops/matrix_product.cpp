@@ -30,7 +30,7 @@ const std::optional<c10::TypedOperatorHandle<LinearPointwise>>& onednn_linear() 
 torch::Tensor linear_product(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias) {
   const at::AutoDispatchBelowAutograd below;
   const bool large = x.numel() > 0 && weight.numel() > 4096;  // a call into oneDNN costs more than a small product
-  if (x.is_cpu() && x.scalar_type() == torch::kFloat && weight.scalar_type() == torch::kFloat && large && onednn_linear()) {
+  if (x.is_cpu() && x.scalar_type() == torch::kFloat && weight.scalar_type() == torch::kFloat && x.size(-1) == weight.size(1) && large && onednn_linear()) {
     const std::optional<torch::Tensor> shift = bias.defined() ? std::optional(bias) : std::nullopt;
     return onednn_linear()->call(x.contiguous(), weight, shift, "none", c10::List<std::optional<at::Scalar>>(), "");
   }
@@ -39,10 +39,11 @@ torch::Tensor linear_product(const torch::Tensor& x, const torch::Tensor& weight
 
 constexpr int64_t kFewTokens = 28;  // below, bringing the weight into panels takes longer than the product
 
-bool in_tiles(const torch::Tensor& x, const torch::Tensor& weight) {
+// Operands that do not fit together are torch's, which says so. `summed`: the weight's dimension that meets the last one of x.
+bool in_tiles(const torch::Tensor& x, const torch::Tensor& weight, int64_t summed) {
   static const bool half = has_avx512_bf16() && has_slow_bf16();
-  return half && x.is_cpu() && x.scalar_type() == torch::kBFloat16 && weight.scalar_type() == torch::kBFloat16 && weight.is_contiguous() &&
-         x.numel() >= kFewTokens * x.size(-1);
+  return half && x.is_cpu() && weight.is_cpu() && x.scalar_type() == torch::kBFloat16 && weight.scalar_type() == torch::kBFloat16 && weight.is_contiguous() &&
+         x.numel() > 0 && x.numel() >= kFewTokens * x.size(-1) && x.size(-1) == weight.size(summed);
 }
 
 torch::Tensor tile_product(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, bool transposed) {
@@ -68,12 +69,12 @@ torch::Tensor tile_product(const torch::Tensor& x, const torch::Tensor& weight, 
 }  // namespace
 
 torch::Tensor product_with_transposed(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias) {
-  if (in_tiles(x, weight)) return tile_product(x, weight, bias, true);
+  if (in_tiles(x, weight, 1)) return tile_product(x, weight, bias, true);
   return linear_product(x, weight, bias);
 }
 
 torch::Tensor product_with(const torch::Tensor& x, const torch::Tensor& weight) {
-  if (in_tiles(x, weight)) return tile_product(x, weight, {}, false);
+  if (in_tiles(x, weight, 0)) return tile_product(x, weight, {}, false);
   static const bool by_blas = is_intel();
   if (by_blas && x.is_cpu() && x.scalar_type() == torch::kFloat) {
     const at::AutoDispatchBelowAutograd below;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The innermost product of everything multiplied in fp32 here. To be included between the two pragma headers of a file.
+// The innermost product of Winograd's convolutions and of linear layers in bf16. To be included between the two pragma headers of a file.
 #pragma once
 
 #include "sara/ops/avx512.h"

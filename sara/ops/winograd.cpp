@@ -22,7 +22,7 @@ constexpr int64_t kFewChannels = 32;
 
 int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// One side of a convolution, channels last to be summed over or written to.
+// One side of a convolution, [B, C, H, W]: the channels of `from` are summed over, those of `to` written.
 struct WinogradOperands {
   const torch::Tensor &from, &weight, &bias, &to;
   WinogradPass pass;

@@ -30,5 +30,24 @@ TEST(Convolution, IsTheDirectSumWhicheverWayItGoes) {
       }
 }
 
+TEST(Convolution, OfChannelsThatDoNotMeetIsTorchsError) {
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16})
+    for (const int64_t kernel : {1, 3})
+      for (const int64_t channels : {32, 128}) {
+        const ConvolutionShape shape{kernel, 1, kernel / 2};
+        const torch::Tensor weight = torch::zeros({64, 64, kernel, kernel}).to(dtype), x = torch::zeros({1, channels, 16, 16}).to(dtype);
+        EXPECT_THROW(convolution(x, weight, {}, shape), c10::Error) << dtype << " " << kernel << " " << channels;
+        EXPECT_ANY_THROW(convolution_input_gradient(x, weight, {1, 64, 16, 16}, shape)) << dtype << " " << kernel << " " << channels;
+      }
+}
+
+TEST(Convolution, OfNoPicturesIsNone) {
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16})
+    for (const int64_t kernel : {1, 3}) {
+      const torch::Tensor result = convolution(torch::zeros({0, 48, 16, 16}).to(dtype), torch::zeros({64, 48, kernel, kernel}).to(dtype), {}, {kernel, 1, kernel / 2});
+      EXPECT_EQ(result.sizes(), (std::vector<int64_t>{0, 64, 16, 16}));
+    }
+}
+
 }  // namespace
 }  // namespace sara

@@ -42,6 +42,21 @@ TEST(MatrixProduct, TakesTokensThatDoNotLieTogether) {
   }
 }
 
+TEST(MatrixProduct, OfSizesThatDoNotMeetIsTorchsError) {
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+    const torch::Tensor x = torch::zeros({64, 1024}).to(dtype), weight = torch::zeros({320, 768}).to(dtype);
+    EXPECT_THROW(product_with_transposed(x, weight), c10::Error);
+    EXPECT_THROW(product_with(x, weight), c10::Error);
+  }
+}
+
+TEST(MatrixProduct, OfNothingIsNothingOrZero) {
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+    EXPECT_EQ(product_with_transposed(torch::zeros({0, 64}).to(dtype), torch::zeros({32, 64}).to(dtype)).sizes(), (std::vector<int64_t>{0, 32}));
+    EXPECT_TRUE(product_with(torch::zeros({64, 0}).to(dtype), torch::zeros({0, 320}).to(dtype)).eq(0).all().item<bool>());
+  }
+}
+
 // The kernel itself, on every processor that has its registers: the functions above use it on some.
 TEST(Bf16Matmul, IsTheProductRoundedOnce) {
   if (!has_avx512_bf16()) GTEST_SKIP() << "no such registers here";

@@ -42,9 +42,9 @@ TEST_P(Winograd, IsTheDirectSumBothWays) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Winograd,
-                         testing::Combine(testing::Values(WinogradCase{4, 32, 32, 8, 8},       // one panel and a half
+                         testing::Combine(testing::Values(WinogradCase{4, 32, 32, 8, 8},       // two panels
                                                           WinogradCase{1, 320, 64, 16, 16},    // a picture of whole panels
-                                                          WinogradCase{3, 45, 33, 6, 10},      // channels and tiles that fill no register
+                                                          WinogradCase{3, 45, 33, 6, 10},      // channels and tiles that fill no register; a panel and a half
                                                           WinogradCase{2, 34, 300, 2, 40},     // parts of 112 and fewer channels; one row of tiles
                                                           WinogradCase{2, 1300, 40, 4, 4},     // a part limited by its kernels' bytes
                                                           WinogradCase{3, 96, 40, 64, 64},     // two pictures, then one
