@@ -99,6 +99,9 @@ class AdamW(torch.optim.Optimizer):
     sparse_backward: let the model's nn.Linear and nn.Conv2d compute the selected entries of their weight gradients alone, by the
         library's forward and backward (until close()); they have no second derivative. False: dense gradients, freed layer by
         layer. Only where a module was given, not a list of parameters.
+    fast_attention: on the CPU, let torch.nn.functional.scaled_dot_product_attention go by the library's kernels (until close(), in the whole
+        process; float32 and bfloat16, where it has no mask, no dropout and the usual scale). False: torch's own. With it or without, the
+        numbers are the same up to rounding.
     pool_memory: on the CPU, let tensors of 32 KiB and more take their memory from one pool, from now on and in the whole process: what a
         step has freed stays warm for the next one and does not go back to the system. False: torch's allocator as it is.
 
@@ -131,6 +134,7 @@ class AdamW(torch.optim.Optimizer):
         selection: Literal["below", "largest", "random", "smallest_per_tensor", "changed"] = "below",
         tuned: torch.nn.Module | None = None,
         sparse_backward: bool = True,
+        fast_attention: bool = True,
         pool_memory: bool = True,
     ) -> None:
         self._core = None
@@ -167,8 +171,10 @@ class AdamW(torch.optim.Optimizer):
                 if parameter._post_accumulate_grad_hooks is not None and not parameter._post_accumulate_grad_hooks:
                     _core.drop_post_accumulate_hook(parameter)  # what a removed hook leaves behind
                     parameter._post_accumulate_grad_hooks = None
-        if pool_memory and any(parameter.device.type == "cpu" for named, _ in scope.groups for _, parameter in named):
+        on_cpu = any(parameter.device.type == "cpu" for named, _ in scope.groups for _, parameter in named)
+        if pool_memory and on_cpu:
             _core.pool_tensor_memory()
+        self._attention = _core.FastAttention() if fast_attention and on_cpu else None
         self._family = scope.family
         self._flags = [(parameter, parameter.requires_grad) for named, _ in scope.groups for _, parameter in named]
         self._core = _core.AdamW([(named, settings.get("lr"), settings.get("weight_decay")) for named, settings in scope.groups], options, weights_of(tuned))
@@ -339,7 +345,7 @@ class AdamW(torch.optim.Optimizer):
         """Takes the gradient hooks off the model and gives its parameters their requires_grad and its layers their own backward back. The trained weights stay."""
         if self._core is None:
             return
-        self._core = None
+        self._core = self._attention = None
         switch_back(getattr(self, "_switched", ()))
         if hasattr(self, "_hidden"):
             self._hidden.undo()

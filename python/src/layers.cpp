@@ -2,6 +2,7 @@
 #include "python/src/registers.h"
 #include "sara/ops/linear.h"
 #include "sara/ops/norm_conv2d.h"
+#include "sara/ops/torch_attention.h"
 
 namespace py = pybind11;
 
@@ -18,6 +19,11 @@ void register_layers(py::module_& module) {
         return conv2d(x, weight, tensor(bias), {weight.size(2), stride, padding});
       },
       py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("stride"), py::arg("padding"), py::call_guard<py::gil_scoped_release>());
+
+  struct FastAttention {
+    std::shared_ptr<void> kernels = speed_up_torch_attention();
+  };
+  py::class_<FastAttention>(module, "FastAttention", "While it lives, torch's attention on the CPU goes by the library's kernels.").def(py::init<>());
 }
 
 }  // namespace sara::python

@@ -20,10 +20,7 @@ namespace {
 torch::Tensor heads_apart(const torch::Tensor& x, int64_t heads) { return x.unflatten(2, {heads, -1}).transpose(1, 2); }
 torch::Tensor heads_together(const torch::Tensor& x) { return x.transpose(1, 2).flatten(2); }
 
-bool has_kernel(const torch::Tensor& q, int64_t heads) {
-  if (q.scalar_type() == torch::kFloat) return has_avx512();
-  return q.scalar_type() == torch::kBFloat16 && has_avx512_bf16() && q.size(2) / heads % 2 == 0;
-}
+bool has_kernel(const torch::Tensor& q, int64_t heads) { return attends_by_kernel(q.scalar_type(), q.size(2) / heads); }
 
 // Calls run(offset of the queries' numbers, of the keys' numbers, of log_sum, memory) for every head of every picture. The memory ends
 // with `more` floats of the caller's.
@@ -138,6 +135,11 @@ void attend_backward_by_floats(const AttendGradients& to, const torch::Tensor& g
 }
 
 }  // namespace
+
+bool attends_by_kernel(at::ScalarType dtype, int64_t channels) {
+  if (dtype == torch::kFloat) return has_avx512();
+  return dtype == torch::kBFloat16 && has_avx512_bf16() && channels % 2 == 0;
+}
 
 Attended attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, int64_t heads) {
   RECORD_FUNCTION("sara::attend", {});

@@ -5,6 +5,9 @@
 
 namespace sara {
 
+// Whether heads of this many channels are attended by kernels of our own; elsewhere torch's flash attention is taken.
+bool attends_by_kernel(at::ScalarType dtype, int64_t channels);
+
 // softmax(q kᵀ / sqrt(d)) v by heads, on the CPU, without the T × S matrix. q [B, T, C], k and v [B, S, C], C = heads · d.
 struct Attended {
   torch::Tensor values;   // [B, T, C], in their dtype

@@ -103,7 +103,7 @@ def test_every_keyword_is_an_option_of_the_library_with_its_default():
     signature = inspect.signature(sara.AdamW.__init__)
     defaults = _core.option_defaults()
     assert signature.parameters["betas"].default == (defaults.pop("adam_beta1"), defaults.pop("adam_beta2"))
-    python = {name: p.default for name, p in signature.parameters.items() if name not in ("self", "model", "betas", "tuned", "sparse_backward", "pool_memory")}
+    python = {name: p.default for name, p in signature.parameters.items() if name not in ("self", "model", "betas", "tuned", "sparse_backward", "fast_attention", "pool_memory")}
     assert python.keys() == defaults.keys()
     same = {"max_grad_norm": (None, 0), "progressive_iter": (0, None), "include": (None, []), "exclude": (None, [])}  # the same in other words
     for name, default in python.items():
