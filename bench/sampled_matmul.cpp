@@ -11,7 +11,8 @@
 #include <cstdlib>
 
 #include "bench/timing.h"
-#include "sara/ops/sampled_factors.h"
+#include "sara/ops/sampled_convolution.h"
+#include "sara/ops/sampled_linear.h"
 #include "sara/sparse/gather_scatter.h"
 
 namespace {

@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "sara/ops/attend.h"
+#include "sara/ops/channel_sums.h"
 #include "sara/ops/layer_norm.h"
 #include "sara/ops/linear.h"
 #include "sara/ops/matrix_product.h"
@@ -65,7 +66,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
 
     TokenOperand out_gradient(gradient), out_input(attended.values.to(x.scalar_type()));
     of_out_weight = linear_weight_gradient(saved[kOutWeight], out_gradient, out_input);
-    if (is_trained(saved[kOutBias])) of_out_bias = small_gradient(saved[kOutBias], out_gradient.tokens().sum(0, false, torch::kFloat));
+    if (is_trained(saved[kOutBias])) of_out_bias = small_gradient(saved[kOutBias], sum_over_tokens(gradient));
     const torch::Tensor of_attended = product_with(gradient, saved[kOutWeight]);
 
     const AttendGradients inner = attend_backward(wide(of_attended), p.q, p.k, p.v, attended, heads);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "sara/ops/sampled_factors.h"
+#include "sara/ops/sampled_convolution.h"
 
 namespace sara {
 

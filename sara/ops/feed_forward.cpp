@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "sara/ops/channel_sums.h"
 #include "sara/ops/geglu.h"
 #include "sara/ops/layer_norm.h"
 #include "sara/ops/matrix_product.h"
@@ -20,7 +21,7 @@ using torch::autograd::variable_list;
 // The inner activations of so many bytes at a time: what is made for a moment, three times that, stays near the processor and small beside
 // what is kept.
 constexpr int64_t kPieceBytes = 10 << 20;
-constexpr int64_t kPieceTokens = 256;  // a multiple of it: the sampled products are cut there anyway (ops/sampled_factors.h)
+constexpr int64_t kPieceTokens = 256;  // a multiple of it: the sampled products are cut there anyway (ops/sampled_linear.h)
 
 // Dense gradients are one product each, and a device works best on whole tensors.
 bool goes_in_pieces(const torch::Tensor& x, const torch::Tensor& in_weight, const torch::Tensor& out_weight) {
@@ -70,12 +71,12 @@ struct FeedForwardFunction : torch::autograd::Function<FeedForwardFunction> {
       of_out_weight = linear_weight_gradient(out_weight, out_gradient, product);
       of_in_weight = linear_weight_gradient(in_weight, in_gradient, in_input);
       if (is_trained(in_bias)) {
-        const torch::Tensor sum = gate.halves.sum(0, false, torch::kFloat);
+        const torch::Tensor sum = sum_over_tokens(gate.halves);
         in_bias_sum = in_bias_sum.defined() ? in_bias_sum.add_(sum) : sum;
       }
       outputs[piece].copy_(product_with(gate.halves, in_weight));
     }
-    const torch::Tensor of_out_bias = is_trained(out_bias) ? small_gradient(out_bias, gradient.flatten(0, -2).sum(0, false, torch::kFloat)) : torch::Tensor();
+    const torch::Tensor of_out_bias = is_trained(out_bias) ? small_gradient(out_bias, sum_over_tokens(gradient)) : torch::Tensor();
     const torch::Tensor of_in_bias = is_trained(in_bias) ? small_gradient(in_bias, in_bias_sum) : torch::Tensor();
     const NormGradients of = layer_norm_backward(of_normed, x, statistics, norm_weight, gradient);
     return {of.input, small_gradient(norm_weight, of.weight), small_gradient(norm_bias, of.bias), of_in_weight, of_in_bias, of_out_weight, of_out_bias, {}, {}};

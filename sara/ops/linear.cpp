@@ -3,6 +3,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "sara/ops/channel_sums.h"
 #include "sara/ops/matrix_product.h"
 #include "sara/ops/optional_tensor.h"
 #include "sara/ops/weight_gradient.h"
@@ -34,7 +35,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
       TokenOperand input(x);
       of_weight = linear_weight_gradient(weight, gradient, input);
     }
-    if (is_trained(bias)) of_bias = small_gradient(bias, gradient.tokens().sum(0, false, torch::kFloat));
+    if (is_trained(bias)) of_bias = small_gradient(bias, sum_over_tokens(gradient.tokens()));
     return {of_input, of_weight, of_bias};
   }
 };

@@ -3,6 +3,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "sara/ops/channel_sums.h"
 #include "sara/ops/group_norm.h"
 #include "sara/ops/optional_tensor.h"
 #include "sara/ops/weight_gradient.h"
@@ -22,9 +23,7 @@ ConvolutionShape kept_shape(AutogradContext* context) {
   return {shape[0], shape[1], shape[2]};
 }
 
-torch::Tensor bias_gradient(const torch::Tensor& bias, const torch::Tensor& gradient) {
-  return is_trained(bias) ? small_gradient(bias, gradient.sum({0, 2, 3}, false, torch::kFloat)) : torch::Tensor();
-}
+torch::Tensor bias_gradient(const torch::Tensor& bias, const torch::Tensor& sums) { return is_trained(bias) ? small_gradient(bias, sums.sum(0)) : torch::Tensor(); }
 
 struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const torch::Tensor& weight, const OptionalTensor& given_bias, const ConvolutionShape& shape) {
@@ -43,7 +42,7 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
     torch::Tensor of_input, of_weight;
     if (context->saved_data["input"].toBool()) of_input = convolution_input_gradient(gradient, weight.to(gradient.scalar_type()), context->saved_data["sizes"].toIntVector(), shape);
     if (x.defined()) of_weight = convolution_weight_gradient(weight, gradient, x, shape);
-    return {of_input, of_weight, bias_gradient(bias, gradient), {}};
+    return {of_input, of_weight, bias_gradient(bias, is_trained(bias) ? sum_over_positions(gradient) : torch::Tensor()), {}};
   }
 };
 
@@ -71,17 +70,18 @@ struct NormConv2dFunction : torch::autograd::Function<NormConv2dFunction> {
     const torch::Tensor gradient = gradients[0].contiguous();
     const ConvolutionShape shape = kept_shape(context);
     const bool silu = context->saved_data["silu"].toBool();
-    torch::Tensor of_weight, of_shift;
+    torch::Tensor of_weight;
     if (is_trained(weight)) of_weight = convolution_weight_gradient(weight, gradient, group_norm_apply(x, statistics, norm_weight, norm_bias, silu), shape);
     const torch::Tensor of_norm = convolution_input_gradient(gradient, weight, x.sizes(), shape);
     const NormGradients of = group_norm_backward(of_norm, x, statistics, norm_weight, norm_bias, silu);
-    if (context->saved_data["shift"].toBool()) of_shift = gradient.sum({2, 3}, false, torch::kFloat).to(gradient.scalar_type());
+    const bool of_shift_wanted = context->saved_data["shift"].toBool();
+    const torch::Tensor sums = of_shift_wanted || is_trained(bias) ? sum_over_positions(gradient) : torch::Tensor();
     return {of.input,
             small_gradient(norm_weight, of.weight),
             small_gradient(norm_bias, of.bias),
             of_weight,
-            bias_gradient(bias, gradient),
-            of_shift,
+            bias_gradient(bias, sums),
+            of_shift_wanted ? sums.to(gradient.scalar_type()) : torch::Tensor(),
             context->saved_data["residual"].toBool() ? gradients[0] : torch::Tensor(),
             {}, {}, {}, {}};
   }

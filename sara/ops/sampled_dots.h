@@ -6,18 +6,22 @@
 namespace sara {
 
 // One row of a sampled product: sums[k] += sum_i row[i] · right[column_starts[indices[k] - first] + i] for k < count, over a
-// fixed `length` of at most kDotsLength numbers. fp32 sums; bf16 numbers as their bits.
+// fixed `length` of at most kDotsLength<T> numbers. fp32 sums; bf16 numbers as their bits.
 template <class T>
 using SampledDots = void (*)(float* sums, const T* row, const T* right, const int64_t* column_starts, const int32_t* indices,
                              int32_t first, int64_t count, int64_t length);
 
-constexpr int64_t kDotsLength = 288;  // of fp32, eighteen registers: a line of four pictures of 8 x 8 is one
+// Eighteen registers: a line of four pictures of 8 x 8 in fp32 is one.
+template <class T>
+constexpr int64_t kDotsLength = 1152 / sizeof(T);
 
 // The fastest variant that this processor runs. `length` must be a multiple of dots_lanes().
 SampledDots<float> sampled_dots_f32();
 SampledDots<uint16_t> sampled_dots_bf16();  // nullptr where the processor has no products of bf16 numbers
 
-// A block of sixteen tokens and channels turned: lines[c · line + t] = tokens[t · token + c] for c, t < 16.
+// A block of as many tokens and channels as 64 bytes hold, turned: lines[c · line + t] = tokens[t · token + c] for c, t < kTurnBlock<T>.
+template <class T>
+constexpr int64_t kTurnBlock = 64 / sizeof(T);
 template <class T>
 using TurnBlock = void (*)(T* lines, int64_t line, const T* tokens, int64_t token);
 TurnBlock<float> turn_block_f32();

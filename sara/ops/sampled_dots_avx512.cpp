@@ -60,7 +60,7 @@ void dots(float* sums, const typename V::Number* row, const typename V::Number* 
 
 template <class V, int kVectors = 1, class... Arguments>
 void dots_of(int64_t vectors, Arguments... arguments) {
-  if constexpr (kVectors * V::kLanes <= kDotsLength) {
+  if constexpr (kVectors * V::kLanes <= kDotsLength<typename V::Number>) {
     if (vectors == kVectors) return dots<V, kVectors>(arguments...);
     return dots_of<V, kVectors + 1>(vectors, arguments...);
   }
@@ -78,13 +78,21 @@ void turn_block_avx512(float* lines, int64_t line, const float* tokens, int64_t 
 }
 
 void turn_block_avx512(uint16_t* lines, int64_t line, const uint16_t* tokens, int64_t token) {
-  __m512 row[16];
+  __m512 half[2][16];  // of sixteen tokens each; then each holds one pair of channels, token by token
+#pragma GCC unroll 2
+  for (int h = 0; h < 2; ++h) {
 #pragma GCC unroll 16
-  for (int t = 0; t < 16; ++t)
-    row[t] = _mm512_castsi512_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(tokens + t * token))));
-  avx512::turn(row);
+    for (int t = 0; t < 16; ++t) half[h][t] = _mm512_loadu_ps(tokens + (16 * h + t) * token);
+    avx512::turn(half[h]);
+  }
+  alignas(64) static constexpr uint16_t kEven[32] = {0,  2,  4,  6,  8,  10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 42, 44, 46, 48, 50, 52, 54, 56, 58, 60, 62};
+  const __m512i even = _mm512_load_si512(kEven), odd = _mm512_or_si512(even, _mm512_set1_epi16(1));
 #pragma GCC unroll 16
-  for (int c = 0; c < 16; ++c) _mm256_storeu_si256(reinterpret_cast<__m256i*>(lines + c * line), _mm512_cvtepi32_epi16(_mm512_castps_si512(row[c])));
+  for (int pair = 0; pair < 16; ++pair) {
+    const __m512i low = _mm512_castps_si512(half[0][pair]), high = _mm512_castps_si512(half[1][pair]);
+    _mm512_storeu_si512(lines + 2 * pair * line, _mm512_permutex2var_epi16(low, even, high));
+    _mm512_storeu_si512(lines + (2 * pair + 1) * line, _mm512_permutex2var_epi16(low, odd, high));
+  }
 }
 
 void sampled_dots_avx512(float* sums, const float* row, const float* right, const int64_t* column_starts, const int32_t* indices, int32_t first,

@@ -8,8 +8,8 @@ namespace {
 
 template <class T>
 void turn_block(T* lines, int64_t line, const T* tokens, int64_t token) {
-  for (int64_t c = 0; c < 16; ++c)
-    for (int64_t t = 0; t < 16; ++t) lines[c * line + t] = tokens[t * token + c];
+  for (int64_t c = 0; c < kTurnBlock<T>; ++c)
+    for (int64_t t = 0; t < kTurnBlock<T>; ++t) lines[c * line + t] = tokens[t * token + c];
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "sara/base/error.h"
-#include "sara/ops/sampled_dots.h"
+#include "sara/ops/sampled_rows.h"
 
 namespace sara {
 namespace {
@@ -26,42 +26,44 @@ int64_t cache_bytes() {
   return bytes;
 }
 
-// How many columns pass together, so that kDotsLength numbers of each stay in cache.
-int64_t columns_together(const SampledFactors& factors) {
-  const int64_t columns = static_cast<int64_t>(factors.column_starts.size());
-  const int64_t lines = std::max<int64_t>(1, factors.right.storage().nbytes() / (std::max<int64_t>(1, factors.length) * factors.right.element_size()));  // several columns may share one
-  const int64_t line_bytes = std::min(factors.length, kDotsLength) * factors.right.element_size();
-  return std::max<int64_t>(1, cache_bytes() / line_bytes * columns / lines);
-}
-
 template <class T>
-void add_products(float* out, const int32_t* indices, const int64_t* row_starts, int64_t rows, const SampledFactors& factors, SampledDots<T> dots) {
-  const int64_t columns = static_cast<int64_t>(factors.column_starts.size());
+void add_products(float* out, const SampledEntries& entries, const SampledFactors& factors, SampledDots<T> dots) {
   const auto* left = static_cast<const T*>(factors.left.const_data_ptr());
   const auto* right = static_cast<const T*>(factors.right.const_data_ptr());
-  const int64_t stride = factors.left.stride(0), selected = row_starts[rows], together = columns_together(factors);
-  // Pieces of about equal numbers of entries; an entry belongs to the piece that its row begins in.
-  const int64_t pieces = 4 * at::get_num_threads();
-  const auto first_row = [&](int64_t piece) { return std::lower_bound(row_starts, row_starts + rows, selected * piece / pieces) - row_starts; };
-  at::parallel_for(0, pieces, 1, [&](int64_t first_piece, int64_t end_piece) {
-    const int64_t begin = first_row(first_piece), end = end_piece == pieces ? rows : first_row(end_piece);
-    std::vector<int64_t> next(row_starts + begin, row_starts + end), until(end - begin);  // of each row, in these columns
-    for (int64_t column = 0; column < columns; column += together) {
-      for (int64_t row = begin; row < end; ++row)
-        until[row - begin] = std::lower_bound(indices + next[row - begin], indices + row_starts[row + 1], row * columns + column + together) - indices;
-      for (int64_t i = 0; i < factors.length; i += kDotsLength) {
-        const int64_t length = std::min(kDotsLength, factors.length - i);
-        for (int64_t row = begin; row < end; ++row) {
-          const int64_t at = next[row - begin], count = until[row - begin] - at;
-          if (count) dots(out + at, left + row * stride + i, right + i, factors.column_starts.data(), indices + at, static_cast<int32_t>(row * columns), count, length);
-        }
-      }
-      next = until;
-    }
+  const int64_t stride = factors.left.stride(0), parts = at::get_num_threads();
+  at::parallel_for(0, parts, 1, [&](int64_t first_part, int64_t end_part) {
+    const int64_t begin = entries.first_row(first_part, parts), end = entries.first_row(end_part, parts);
+    add_rows(out, entries, begin, end, left + begin * stride, stride, right, factors.column_starts.data(), factors.length, dots);
   });
 }
 
 }  // namespace
+
+SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t columns, int64_t lines, int64_t line_bytes)
+    : indices_(indices.const_data_ptr<int32_t>()), rows_(row_starts.numel() - 1), columns_(columns) {
+  SARA_CHECK(indices.scalar_type() == torch::kInt && indices.is_contiguous() && row_starts.scalar_type() == torch::kLong && row_starts.is_contiguous());
+  const int64_t together = std::max<int64_t>(1, cache_bytes() / std::max<int64_t>(1, line_bytes) * columns / std::max<int64_t>(1, lines));
+  blocks_ = std::max<int64_t>(1, (columns + together - 1) / together);
+  firsts_.resize((blocks_ + 1) * rows_);
+  const auto* starts = row_starts.const_data_ptr<int64_t>();
+  at::parallel_for(0, rows_, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      int64_t first = starts[row];
+      for (int64_t block = 0; block < blocks_; ++block) {
+        firsts_[block * rows_ + row] = first;
+        first = block + 1 == blocks_ ? starts[row + 1] : std::lower_bound(indices_ + first, indices_ + starts[row + 1], row * columns_ + (block + 1) * together) - indices_;
+      }
+      firsts_[blocks_ * rows_ + row] = first;
+    }
+  });
+}
+
+int64_t SampledEntries::first_row(int64_t part, int64_t parts) const {
+  if (part == parts) return rows_;
+  const auto end = firsts_.begin() + rows_;
+  const int64_t selected = rows_ ? firsts_.back() : 0;
+  return (std::lower_bound(firsts_.begin(), end, selected * part / parts) - firsts_.begin()) / 32 * 32;
+}
 
 at::ScalarType sampled_dtype(at::ScalarType dtype) {
   return dtype == torch::kBFloat16 && sampled_dots_bf16() ? torch::kBFloat16 : torch::kFloat;
@@ -69,11 +71,13 @@ at::ScalarType sampled_dtype(at::ScalarType dtype) {
 
 void sampled_matmul_add_(const torch::Tensor& out, const torch::Tensor& indices, const torch::Tensor& row_starts, const SampledFactors& factors) {
   RECORD_FUNCTION("sara::sampled_matmul", {});
-  SARA_CHECK(out.is_contiguous() && out.numel() == indices.numel() && out.scalar_type() == torch::kFloat);
-  SARA_CHECK(indices.scalar_type() == torch::kInt && indices.is_contiguous() && factors.length % kSampledLanes == 0);
+  SARA_CHECK(out.is_contiguous() && out.numel() == indices.numel() && out.scalar_type() == torch::kFloat && factors.length % kSampledLanes == 0);
   SARA_CHECK(factors.left.scalar_type() == factors.right.scalar_type() && sampled_dtype(factors.left.scalar_type()) == factors.left.scalar_type());
   const auto run = [&]<class T>(SampledDots<T> dots) {
-    add_products<T>(out.data_ptr<float>(), indices.const_data_ptr<int32_t>(), row_starts.const_data_ptr<int64_t>(), row_starts.numel() - 1, factors, dots);
+    const int64_t length = std::max<int64_t>(1, factors.length), bytes = sizeof(T);
+    const int64_t lines = factors.right.storage().nbytes() / (length * bytes);  // several columns may share one
+    const SampledEntries entries(indices, row_starts, factors.column_starts.size(), lines, std::min(length, kDotsLength<T>) * bytes);
+    add_products<T>(out.data_ptr<float>(), entries, factors, dots);
   };
   if (factors.left.scalar_type() == torch::kBFloat16)
     run(sampled_dots_bf16());

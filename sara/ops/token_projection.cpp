@@ -3,6 +3,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "sara/ops/channel_sums.h"
 #include "sara/ops/group_norm.h"
 #include "sara/ops/matrix_product.h"
 #include "sara/ops/weight_gradient.h"
@@ -39,7 +40,7 @@ struct MapToTokensFunction : torch::autograd::Function<MapToTokensFunction> {
       TokenOperand input = TokenOperand::of_map(group_norm_apply(x, statistics, norm_weight, norm_bias, silu));
       of_weight = shaped(linear_weight_gradient(weight, gradient, input), weight);
     }
-    if (is_trained(bias)) of_bias = small_gradient(bias, gradient.tokens().sum(0, false, torch::kFloat));
+    if (is_trained(bias)) of_bias = small_gradient(bias, sum_over_tokens(gradient.tokens()));
     const torch::Tensor of_norm = product_with(gradients[0], matrix(weight)).transpose(1, 2).reshape(x.sizes());
     const NormGradients of = group_norm_backward(of_norm, x, statistics, norm_weight, norm_bias, silu);
     return {of.input, small_gradient(norm_weight, of.weight), small_gradient(norm_bias, of.bias), of_weight, of_bias, {}, {}, {}};
@@ -62,7 +63,7 @@ struct TokensToMapFunction : torch::autograd::Function<TokensToMapFunction> {
       TokenOperand output = TokenOperand::of_map(gradient), input(tokens);
       of_weight = shaped(linear_weight_gradient(weight, output, input), weight);
     }
-    if (is_trained(bias)) of_bias = small_gradient(bias, gradient.sum({0, 2, 3}, false, torch::kFloat));
+    if (is_trained(bias)) of_bias = small_gradient(bias, sum_over_positions(gradient).sum(0));
     return {product_with(turned(gradient), matrix(weight)), of_weight, of_bias, context->saved_data["residual"].toBool() ? gradients[0] : torch::Tensor()};
   }
 };

@@ -3,7 +3,8 @@
 
 #include <torch/types.h>
 
-#include "sara/ops/sampled_factors.h"
+#include "sara/ops/sampled_convolution.h"
+#include "sara/ops/sampled_linear.h"
 
 namespace sara {
 

@@ -5,7 +5,7 @@
 #include <torch/types.h>
 
 #include "sara/ops/feed_forward.h"
-#include "sara/ops/sampled_factors.h"
+#include "sara/ops/sampled_convolution.h"
 #include "sara/sparse/capture.h"
 
 namespace sara {

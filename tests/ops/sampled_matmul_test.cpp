@@ -6,7 +6,8 @@
 #include <torch/types.h>
 
 #include "sara/ops/sampled_dots.h"
-#include "sara/ops/sampled_factors.h"
+#include "sara/ops/sampled_convolution.h"
+#include "sara/ops/sampled_linear.h"
 
 namespace sara {
 namespace {
@@ -107,11 +108,11 @@ TEST(SampledMatmul, GivesTheSameBitsAtAnyThreadCount) {
 }
 
 TEST(SampledMatmul, EveryVariantAgreesWithTheSpecification) {
-  const torch::Tensor row = torch::randn({kDotsLength}), columns = torch::randn({40, kDotsLength});
+  const torch::Tensor row = torch::randn({kDotsLength<float>}), columns = torch::randn({40, kDotsLength<float>});
   std::vector<int64_t> starts;
-  for (int64_t c = 0; c < 40; ++c) starts.push_back(c * kDotsLength);
+  for (int64_t c = 0; c < 40; ++c) starts.push_back(c * kDotsLength<float>);
   const torch::Tensor indices = torch::arange(7, 7 + 33, torch::kInt);
-  for (int64_t length = kSampledLanes; length <= kDotsLength; length += kSampledLanes) {
+  for (int64_t length = kSampledLanes; length <= kDotsLength<float>; length += kSampledLanes) {
     const torch::Tensor expected = torch::ones({33}), got = torch::ones({33});
     sampled_dots_portable(expected.data_ptr<float>(), row.data_ptr<float>(), columns.data_ptr<float>(), starts.data(), indices.data_ptr<int32_t>(), 7, 33, length);
     sampled_dots_f32()(got.data_ptr<float>(), row.data_ptr<float>(), columns.data_ptr<float>(), starts.data(), indices.data_ptr<int32_t>(), 7, 33, length);

@@ -7,31 +7,6 @@
 
 namespace sara {
 
-// One side of a linear layer's weight gradient: numbers of `count` tokens and `channels` channels, token-major [..., channels]
-// or as a feature map [B, channels, ...].
-class TokenOperand {
- public:
-  explicit TokenOperand(const torch::Tensor& tokens);
-  static TokenOperand of_map(const torch::Tensor& map);
-
-  int64_t count() const { return count_; }
-  int64_t channels() const { return channels_; }
-  const torch::Tensor& tokens();  // [count, channels]
-
-  // Tokens [first, end) turned so that each channel's lie together: [channels, end - first rounded up to kSampledLanes], zeros
-  // behind, in the type of sampled_dtype(). `memory` is used again from call to call.
-  torch::Tensor lines(int64_t first, int64_t end, torch::Tensor& memory) const;
-
- private:
-  TokenOperand() = default;
-  torch::Tensor map_, tokens_;
-  int64_t count_ = 0, channels_ = 0;
-};
-
-// Adds the entries of dW[o, i] = sum_t gradient[t, o] · input[t, i] at `indices` (as sampled_matmul_add_) to `out`, some tokens at
-// a time, so that what is turned stays in cache.
-void sampled_linear_add_(const torch::Tensor& out, const torch::Tensor& indices, const torch::Tensor& row_starts, const TokenOperand& gradient, const TokenOperand& input);
-
 struct ConvolutionShape {
   int64_t kernel = 3, stride = 1, padding = 1;  // square
 };

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/ops/sampled_linear.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/record_function.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "sara/base/error.h"
+#include "sara/ops/sampled_rows.h"
+
+namespace sara {
+namespace {
+
+struct Range {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+};
+
+// The numbers of an operand in the type that they are multiplied in.
+template <class T>
+struct Numbers {
+  explicit Numbers(const TokenOperand& operand)
+      : tensor(operand.given().to(sampled_dtype(operand.given().scalar_type()))), at(static_cast<const T*>(tensor.const_data_ptr())), channels(operand.channels()), is_map(operand.is_map()),
+        area(is_map && tensor.size(0) ? operand.count() / tensor.size(0) : 1) {}
+
+  at::TensorOptions options() const { return tensor.options(); }
+
+  // lines[c - first channel, t - first token] = this[t, c], zeros behind up to `length` numbers.
+  void turn(T* lines, int64_t line, Range of_tokens, Range of_channels, int64_t length, TurnBlock<T> turn_block) const {
+    if (is_map)
+      cut(lines, line, of_tokens, of_channels);
+    else
+      turn_tokens(lines, line, of_tokens, of_channels, turn_block);
+    for (int64_t c = 0; c < of_channels.size(); ++c) std::memset(lines + c * line + of_tokens.size(), 0, (length - of_tokens.size()) * sizeof(T));
+  }
+
+ private:
+  torch::Tensor tensor;
+  const T* at;
+  int64_t channels;
+  bool is_map;
+  int64_t area;
+
+  // Some channels at a time, whose lines stay in the second cache, and of these some tokens, whose numbers lie in a row.
+  void turn_tokens(T* lines, int64_t line, Range of_tokens, Range of_channels, TurnBlock<T> turn_block) const {
+    constexpr int64_t kTogether = 128, kBlock = kTurnBlock<T>;
+    for (int64_t first = of_channels.begin; first < of_channels.end; first += kTogether)
+      for (int64_t t0 = of_tokens.begin; t0 < of_tokens.end; t0 += kBlock)
+        for (int64_t c0 = first; c0 < std::min(of_channels.end, first + kTogether); c0 += kBlock) {
+          T* const to = lines + (c0 - of_channels.begin) * line + t0 - of_tokens.begin;
+          const int64_t c1 = std::min(of_channels.end, c0 + kBlock), t1 = std::min(of_tokens.end, t0 + kBlock);
+          if (t1 - t0 == kBlock && c1 - c0 == kBlock) {
+            turn_block(to, line, at + t0 * channels + c0, channels);
+            continue;
+          }
+          for (int64_t c = c0; c < c1; ++c)
+            for (int64_t t = t0; t < t1; ++t) to[(c - c0) * line + t - t0] = at[t * channels + c];
+        }
+  }
+
+  // A map's channels lie together already, picture by picture.
+  void cut(T* lines, int64_t line, Range of_tokens, Range of_channels) const {
+    for (int64_t c = of_channels.begin; c < of_channels.end; ++c)
+      for (int64_t t = of_tokens.begin; t < of_tokens.end;) {
+        const int64_t picture = t / area, within = t % area, run = std::min(of_tokens.end - t, area - within);
+        std::memcpy(lines + (c - of_channels.begin) * line + t - of_tokens.begin, at + (picture * channels + c) * area + within, run * sizeof(T));
+        t += run;
+      }
+  }
+};
+
+template <class T>
+void add_products(float* out, const torch::Tensor& indices, const torch::Tensor& row_starts, const TokenOperand& gradient, const TokenOperand& input, SampledDots<T> dots,
+                  TurnBlock<T> turn_block) {
+  constexpr int64_t kTokens = 1024 / sizeof(T), kRows = 128, kColumns = kTurnBlock<T>;
+  const int64_t count = gradient.count(), columns = input.channels(), line = spaced_line(rounded_to_lanes(std::min(count, kTokens)), sizeof(T)), threads = at::get_num_threads();
+  const SampledEntries entries(indices, row_starts, columns, columns, line * sizeof(T));
+  const Numbers<T> left(gradient), right(input);
+  const torch::Tensor right_memory = torch::empty({columns * line}, left.options()), left_memory = torch::empty({threads, kRows * line}, left.options());
+  T *const right_lines = static_cast<T*>(right_memory.data_ptr()), *const left_lines = static_cast<T*>(left_memory.data_ptr());
+  std::vector<int64_t> column_starts(columns);
+  for (int64_t c = 0; c < columns; ++c) column_starts[c] = c * line;
+
+  for (Range tokens{0, 0}; tokens.begin < count; tokens.begin = tokens.end) {
+    tokens.end = std::min(count, tokens.begin + kTokens);
+    const int64_t length = rounded_to_lanes(tokens.size());
+    at::parallel_for(0, (columns + kColumns - 1) / kColumns, 1, [&](int64_t first, int64_t last) {
+      const Range channels{first * kColumns, std::min(columns, last * kColumns)};
+      right.turn(right_lines + channels.begin * line, line, tokens, channels, length, turn_block);
+    });
+    at::parallel_for(0, threads, 1, [&](int64_t first_part, int64_t end_part) {
+      T* const lines = left_lines + at::get_thread_num() * kRows * line;
+      const int64_t last = entries.first_row(end_part, threads);
+      for (Range rows{entries.first_row(first_part, threads), 0}; rows.begin < last; rows.begin = rows.end) {
+        rows.end = std::min(last, rows.begin + kRows);
+        left.turn(lines, line, tokens, rows, length, turn_block);
+        add_rows(out, entries, rows.begin, rows.end, lines, line, right_lines, column_starts.data(), length, dots);
+      }
+    });
+  }
+}
+
+}  // namespace
+
+TokenOperand::TokenOperand(const torch::Tensor& tokens)
+    : tokens_(tokens.reshape({-1, tokens.size(-1)}).contiguous()), count_(tokens_.size(0)), channels_(tokens_.size(1)) {}
+
+TokenOperand TokenOperand::of_map(const torch::Tensor& map) {
+  TokenOperand operand;
+  operand.map_ = map.contiguous();
+  operand.channels_ = map.size(1);
+  operand.count_ = map.numel() / map.size(1);
+  return operand;
+}
+
+const torch::Tensor& TokenOperand::tokens() {
+  if (!tokens_.defined()) tokens_ = map_.flatten(2).transpose(1, 2).reshape({-1, channels_});
+  return tokens_;
+}
+
+void sampled_linear_add_(const torch::Tensor& out, const torch::Tensor& indices, const torch::Tensor& row_starts, const TokenOperand& gradient, const TokenOperand& input) {
+  RECORD_FUNCTION("sara::sampled_linear", {});
+  SARA_CHECK(out.is_contiguous() && out.numel() == indices.numel() && out.scalar_type() == torch::kFloat && gradient.count() == input.count() && row_starts.numel() == gradient.channels() + 1);
+  SARA_CHECK(gradient.given().scalar_type() == input.given().scalar_type());
+  if (sampled_dtype(input.given().scalar_type()) == torch::kBFloat16)
+    add_products<uint16_t>(out.data_ptr<float>(), indices, row_starts, gradient, input, sampled_dots_bf16(), turn_block_bf16());
+  else
+    add_products<float>(out.data_ptr<float>(), indices, row_starts, gradient, input, sampled_dots_f32(), turn_block_f32());
+}
+
+}  // namespace sara
