@@ -14,6 +14,9 @@ if(cli_sources)
   target_precompile_headers(sara REUSE_FROM sara_torch_pch)
   execute_process(COMMAND git -C ${CMAKE_SOURCE_DIR} rev-parse --short HEAD OUTPUT_VARIABLE sara_commit
     OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  if(EXISTS ${CMAKE_SOURCE_DIR}/.git/logs/HEAD)  # the label is that of the sources built, not of the first configuration
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/.git/logs/HEAD)
+  endif()
   set_source_files_properties(cli/version.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON COMPILE_DEFINITIONS
     "SARA_VERSION=\"${PROJECT_VERSION}\";SARA_COMMIT=\"${sara_commit}\";SARA_MODELS_DIR=\"${CMAKE_SOURCE_DIR}/models\"")
 endif()

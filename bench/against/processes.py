@@ -83,7 +83,7 @@ def run_ours(cell, settings):
     if "samples" not in told:
         raise RunFailed(f"{settings['sara']}: an older program, which prints no samples of each step. Fix: make build")
     run = {"trained": told["selected"], "rank": None, "threads": told["threads"], "peak_rss_gb": told["peak_rss_gb"], "program": told["commit"]}
-    more = {key: value for key, value in told.items() if key in ("method", "memory")}
+    more = {key: value for key, value in told.items() if key in ("method", "memory", "rank_s_mean")}
     return {**run, **told["samples"], **more, "saved_activation_bytes": told["saved_activation_bytes"]}
 
 

@@ -4,7 +4,7 @@
     {"format": "sara-bench-against", "version": 1, "date": of the first run, UTC, "commit": of the sources then, "bench": digest of the peers,
      "machine": {cpu, cores, memory_gb, extensions}, "versions": {python, torch, diffusers, peft}, "settings": {what the numbers depend on},
      "runs": [{"peer", "precision", "batch_size", "round", "trained", "rank", "wall_s", "others_cpu", "peak_rss_gb", "forward_s": [...],
-               "backward_s": [...], "optimizer_s": [...], "step_s": [...], and of ours "rank_s": [...], "saved_activation_bytes",
+               "backward_s": [...], "optimizer_s": [...], "step_s": [...], and of ours "rank_s": [...], "rank_s_mean", "saved_activation_bytes",
                "program": its commit, "method", "memory": the activations it keeps, where it says so}],
      "summaries": [medians of each cell], "ratios": [{"name", "value", "at_most", "aim", "met"}]}
 
@@ -21,7 +21,7 @@ from bench.against.cells import Cell
 
 FORMAT, VERSION = "sara-bench-against", 1
 TIMES = ("forward_s", "backward_s", "optimizer_s", "rank_s", "step_s")
-SIZES = ("peak_rss_gb", "saved_activation_bytes", "activation_bytes", "weight_copy_bytes")
+SIZES = ("rank_s_mean", "peak_rss_gb", "saved_activation_bytes", "activation_bytes", "weight_copy_bytes")
 SAME = ("bench", "machine", "versions", "settings")  # of all runs of one file
 
 
@@ -76,9 +76,6 @@ def summary(runs):
             line[field] = statistics.median(medians)
             if field == "step_s":
                 line["step_s_low"], line["step_s_high"] = min(medians), max(medians)
-    ranks = [seconds for run in runs for seconds in run.get("rank_s", [])]
-    if ranks:
-        line["rank_s_mean"] = statistics.mean(ranks)  # one matrix is drawn a step, and they differ in size
     for field in SIZES:
         values = [run[field] for run in runs if field in run]
         if values:

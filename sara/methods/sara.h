@@ -26,6 +26,7 @@ class SaraMethod : public Method {
   std::string fingerprint() const override { return optimizer_.values().fingerprint(); }
   void scale_gradient_(double factor) override { optimizer_.scale_gradient_(factor); }
   StepReport step(int64_t t, double lr) override;
+  double rank_seconds() const override { return optimizer_.rank_seconds(); }
   void use_averages_() override;
   void save(const std::string& path, const std::map<std::string, std::string>& metadata) const override;
   Json summary() const override;

@@ -13,11 +13,6 @@
 namespace sara {
 namespace {
 
-struct Range {
-  int64_t begin, end;
-  int64_t size() const { return end - begin; }
-};
-
 // The numbers of an operand in the type that they are multiplied in.
 template <class T>
 struct Numbers {
@@ -71,35 +66,38 @@ struct Numbers {
   }
 };
 
+// Each thread makes all that it reads: to read lines that another core has just written takes longer than to turn them again. So the threads
+// share out the rows, each with the whole input, or, where the input is the wider of the two, the columns, each with the whole gradient.
 template <class T>
 void add_products(float* out, const torch::Tensor& indices, const torch::Tensor& row_starts, const TokenOperand& gradient, const TokenOperand& input, SampledDots<T> dots,
                   TurnBlock<T> turn_block) {
-  constexpr int64_t kTokens = 1024 / sizeof(T), kRows = 128, kColumns = kTurnBlock<T>;
-  const int64_t count = gradient.count(), columns = input.channels(), line = spaced_line(rounded_to_lanes(std::min(count, kTokens)), sizeof(T)), threads = at::get_num_threads();
-  const SampledEntries entries(indices, row_starts, columns, columns, line * sizeof(T));
+  constexpr int64_t kTokens = 1024 / sizeof(T), kRows = 128;
+  const int64_t count = gradient.count(), columns = input.channels(), line = spaced_line(rounded_to_lanes(std::min(count, kTokens)), sizeof(T)), parts = at::get_num_threads();
+  const bool by_columns = columns > gradient.channels();
+  const SampledEntries entries(indices, row_starts, columns, columns, line * sizeof(T), by_columns ? parts : 1);
   const Numbers<T> left(gradient), right(input);
-  const torch::Tensor right_memory = torch::empty({columns * line}, left.options()), left_memory = torch::empty({threads, kRows * line}, left.options());
-  T *const right_lines = static_cast<T*>(right_memory.data_ptr()), *const left_lines = static_cast<T*>(left_memory.data_ptr());
+  const torch::Tensor left_memory = torch::empty({parts, kRows, line}, left.options()), right_memory = torch::empty({by_columns ? 1 : parts, columns, line}, left.options());
   std::vector<int64_t> column_starts(columns);
   for (int64_t c = 0; c < columns; ++c) column_starts[c] = c * line;
 
-  for (Range tokens{0, 0}; tokens.begin < count; tokens.begin = tokens.end) {
-    tokens.end = std::min(count, tokens.begin + kTokens);
-    const int64_t length = rounded_to_lanes(tokens.size());
-    at::parallel_for(0, (columns + kColumns - 1) / kColumns, 1, [&](int64_t first, int64_t last) {
-      const Range channels{first * kColumns, std::min(columns, last * kColumns)};
-      right.turn(right_lines + channels.begin * line, line, tokens, channels, length, turn_block);
-    });
-    at::parallel_for(0, threads, 1, [&](int64_t first_part, int64_t end_part) {
-      T* const lines = left_lines + at::get_thread_num() * kRows * line;
-      const int64_t last = entries.first_row(end_part, threads);
-      for (Range rows{entries.first_row(first_part, threads), 0}; rows.begin < last; rows.begin = rows.end) {
-        rows.end = std::min(last, rows.begin + kRows);
-        left.turn(lines, line, tokens, rows, length, turn_block);
-        add_rows(out, entries, rows.begin, rows.end, lines, line, right_lines, column_starts.data(), length, dots);
+  at::parallel_for(0, parts, 1, [&](int64_t part, int64_t end_part) {
+    const auto share = [&](int64_t whole) { return Range{whole * part / parts, whole * end_part / parts}; };
+    const Range all = by_columns ? Range{0, entries.rows()} : Range{entries.first_row(part, parts), entries.first_row(end_part, parts)};
+    const Range blocks = by_columns ? share(entries.blocks()) : Range{0, entries.blocks()}, mine{entries.column(blocks.begin), entries.column(blocks.end)};
+    T* const left_lines = static_cast<T*>(left_memory.data_ptr()) + part * kRows * line;
+    T* const right_lines = static_cast<T*>(right_memory.data_ptr()) + (by_columns ? 0 : part * columns * line);
+    if (all.size() == 0 || mine.size() == 0) return;
+    for (Range tokens{0, 0}; tokens.begin < count; tokens.begin = tokens.end) {
+      tokens.end = std::min(count, tokens.begin + kTokens);
+      const int64_t length = rounded_to_lanes(tokens.size());
+      right.turn(right_lines + mine.begin * line, line, tokens, mine, length, turn_block);
+      for (Range rows{all.begin, 0}; rows.begin < all.end; rows.begin = rows.end) {
+        rows.end = std::min(all.end, rows.begin + kRows);
+        left.turn(left_lines, line, tokens, rows, length, turn_block);
+        add_rows(out, entries, rows, blocks, left_lines, line, right_lines, column_starts.data(), length, dots);
       }
-    });
-  }
+    }
+  });
 }
 
 }  // namespace

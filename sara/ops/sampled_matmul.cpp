@@ -33,17 +33,18 @@ void add_products(float* out, const SampledEntries& entries, const SampledFactor
   const int64_t stride = factors.left.stride(0), parts = at::get_num_threads();
   at::parallel_for(0, parts, 1, [&](int64_t first_part, int64_t end_part) {
     const int64_t begin = entries.first_row(first_part, parts), end = entries.first_row(end_part, parts);
-    add_rows(out, entries, begin, end, left + begin * stride, stride, right, factors.column_starts.data(), factors.length, dots);
+    add_rows(out, entries, {begin, end}, {0, entries.blocks()}, left + begin * stride, stride, right, factors.column_starts.data(), factors.length, dots);
   });
 }
 
 }  // namespace
 
-SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t columns, int64_t lines, int64_t line_bytes)
+SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t columns, int64_t lines, int64_t line_bytes, int64_t parts)
     : indices_(indices.const_data_ptr<int32_t>()), rows_(row_starts.numel() - 1), columns_(columns) {
   SARA_CHECK(indices.scalar_type() == torch::kInt && indices.is_contiguous() && row_starts.scalar_type() == torch::kLong && row_starts.is_contiguous());
   const int64_t together = std::max<int64_t>(1, cache_bytes() / std::max<int64_t>(1, line_bytes) * columns / std::max<int64_t>(1, lines));
-  blocks_ = std::max<int64_t>(1, (columns + together - 1) / together);
+  blocks_ = (std::max<int64_t>(1, (columns + together - 1) / together) + parts - 1) / parts * parts;
+  together_ = (columns + blocks_ - 1) / blocks_;
   firsts_.resize((blocks_ + 1) * rows_);
   const auto* starts = row_starts.const_data_ptr<int64_t>();
   at::parallel_for(0, rows_, 64, [&](int64_t begin, int64_t end) {
@@ -51,7 +52,7 @@ SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor
       int64_t first = starts[row];
       for (int64_t block = 0; block < blocks_; ++block) {
         firsts_[block * rows_ + row] = first;
-        first = block + 1 == blocks_ ? starts[row + 1] : std::lower_bound(indices_ + first, indices_ + starts[row + 1], row * columns_ + (block + 1) * together) - indices_;
+        first = block + 1 == blocks_ ? starts[row + 1] : std::lower_bound(indices_ + first, indices_ + starts[row + 1], row * columns_ + column(block + 1)) - indices_;
       }
       firsts_[blocks_ * rows_ + row] = first;
     }

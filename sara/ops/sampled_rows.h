@@ -3,6 +3,7 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "sara/ops/sampled_dots.h"
@@ -23,11 +24,12 @@ inline int64_t spaced_line(int64_t length, int64_t element_size) {
 // stay in a core's second cache while all rows pass.
 class SampledEntries {
  public:
-  // `line_bytes` of each of `lines` lines pass together; they hold the `columns` columns in order.
-  SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t columns, int64_t lines, int64_t line_bytes);
+  // `line_bytes` of each of `lines` lines pass together; they hold the `columns` columns in order. The number of blocks is a multiple of `parts`.
+  SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t columns, int64_t lines, int64_t line_bytes, int64_t parts = 1);
 
   int64_t rows() const { return rows_; }
   int64_t blocks() const { return blocks_; }
+  int64_t column(int64_t block) const { return std::min(columns_, block * together_); }  // the first of the block
   int64_t first(int64_t row, int64_t block) const { return firsts_[block * rows_ + row]; }  // its last ends where the next block's begins
   const int32_t* indices() const { return indices_; }
   int32_t row_begin(int64_t row) const { return static_cast<int32_t>(row * columns_); }  // the flat position of its first column
@@ -37,20 +39,25 @@ class SampledEntries {
 
  private:
   const int32_t* indices_;
-  int64_t rows_, columns_, blocks_;
+  int64_t rows_, columns_, blocks_, together_;
   std::vector<int64_t> firsts_;  // [blocks + 1, rows]
 };
 
-// Adds the products of rows [begin, end) to `sums`, one for every entry of the matrix. Row r of the left factor begins at
-// left + (r - begin) · stride, column c of the right one at right + column_starts[c], each of `length` numbers.
+struct Range {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+};
+
+// Adds the products of some rows in some blocks of columns to `sums`, one for every entry of the matrix. Row r of the left factor begins at
+// left + (r - rows.begin) · stride, column c of the right one at right + column_starts[c], each of `length` numbers.
 template <class T>
-void add_rows(float* sums, const SampledEntries& entries, int64_t begin, int64_t end, const T* left, int64_t stride, const T* right, const int64_t* column_starts, int64_t length,
+void add_rows(float* sums, const SampledEntries& entries, Range rows, Range blocks, const T* left, int64_t stride, const T* right, const int64_t* column_starts, int64_t length,
               SampledDots<T> dots) {
-  for (int64_t block = 0; block < entries.blocks(); ++block)
+  for (int64_t block = blocks.begin; block < blocks.end; ++block)
     for (int64_t i = 0; i < length; i += kDotsLength<T>) {
       const int64_t numbers = std::min(kDotsLength<T>, length - i);
-      for (int64_t row = begin; row < end; ++row) {
-        const T* const numbers_of_row = left + (row - begin) * stride + i;
+      for (int64_t row = rows.begin; row < rows.end; ++row) {
+        const T* const numbers_of_row = left + (row - rows.begin) * stride + i;
         for (int64_t ahead = 0; ahead < numbers; ahead += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(numbers_of_row + stride + ahead);
         const int64_t first = entries.first(row, block), count = entries.first(row, block + 1) - first;
         if (count) dots(sums + first, numbers_of_row, right + i, column_starts, entries.indices() + first, entries.row_begin(row), count, numbers);

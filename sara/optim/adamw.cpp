@@ -17,6 +17,10 @@
 namespace sara {
 namespace {
 
+RankLossOptions rank_options(const AdamWOptions& options) {
+  return {options.lambda_rank(), options.rank_mode(), options.rank_layers(), options.rank_reduction(), static_cast<uint64_t>(options.seed())};
+}
+
 // With another rule than `below` the threshold selects nothing: it is the bound of the reselection and sets the rate.
 void check_bound(const AdamWOptions& options) {
   if (options.selection() == "below") return;
@@ -108,6 +112,11 @@ StepReport AdamW::step_keeping_gradient(const std::vector<GroupStep>& groups) {
   return take_step(steps_ + 1, groups, /*keep_gradient=*/true);
 }
 
+double AdamW::rank_seconds() const {
+  torch::NoGradGuard no_grad;
+  return sara::rank_seconds(values_, rank_options(options_));
+}
+
 StepReport AdamW::take_step(int64_t t, const std::vector<GroupStep>& groups, bool keep_gradient) {
   torch::NoGradGuard no_grad;
   values_.require_in_place();
@@ -128,8 +137,7 @@ StepReport AdamW::take_step(int64_t t, const std::vector<GroupStep>& groups, boo
     report.rank_loss += add_rank_term_(values_, term, gradients[term.slot]);
     report.rank_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
-  const auto terms = rank_terms(values_, t, {options_.lambda_rank(), options_.rank_mode(), options_.rank_layers(), options_.rank_reduction(),
-                                             static_cast<uint64_t>(options_.seed())});
+  const auto terms = rank_terms(values_, t, rank_options(options_));
   // Without clipping a kept gradient never meets more than one matrix's term at a time: each is added where its matrix is updated.
   const bool one_by_one = keep_gradient && options_.max_grad_norm() == 0;
   if (!one_by_one) std::for_each(terms.begin(), terms.end(), add_term);

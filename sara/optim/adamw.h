@@ -73,6 +73,7 @@ class AdamW {
   double threshold() const { return threshold_; }
   int64_t total() const { return total_; }  // weights in scope
   int64_t steps() const { return steps_; }
+  double rank_seconds() const;  // of a step, measured now (rank/rank_loss.h)
   const Values& values() const { return values_; }
   const std::vector<torch::Tensor>& parameters() const { return values_.parameters(); }  // one compact leaf a group
   const AdamWOptions& options() const { return options_; }

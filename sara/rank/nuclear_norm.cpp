@@ -6,15 +6,12 @@
 #include <cmath>
 
 #include "sara/rank/polar_factor.h"
-#include "sara/sparse/gather_scatter.h"
 
 namespace sara {
 
 NuclearNorm nuclear_norm(const torch::Tensor& values, const torch::Tensor& indices, int64_t rows, int64_t columns) {
   torch::NoGradGuard no_grad;
-  const torch::Tensor dense = torch::zeros({rows, columns}, values.options());
-  scatter_(dense, indices, values);
-  const torch::Tensor gradient = gather(polar_factor(dense), indices);
+  const torch::Tensor gradient = polar_entries(values, indices, rows, columns);
   return {values.to(torch::kDouble).dot(gradient.to(torch::kDouble)).item<double>(), gradient};
 }
 

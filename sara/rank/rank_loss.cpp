@@ -2,6 +2,8 @@
 #include "sara/rank/rank_loss.h"
 
 #include <algorithm>
+#include <chrono>
+#include <map>
 
 #include "sara/base/log.h"
 #include "sara/base/message.h"
@@ -48,6 +50,25 @@ double add_rank_gradient_(const Values& values, int64_t step, const RankLossOpti
   for (const RankTerm& term : rank_terms(values, step, options))
     loss += add_rank_term_(values, term, values.gradient_of(term.slot));
   return loss;
+}
+
+double rank_seconds(const Values& values, const RankLossOptions& options) {
+  if (options.lambda_rank == 0) return 0;
+  const auto matrices = matrices_in_scope(values, options.layers);
+  std::map<std::vector<int64_t>, double> of_shape;
+  double all = 0;
+  for (const size_t slot : matrices) {
+    const Values::Slot& matrix = values.slots()[slot];
+    auto [known, is_new] = of_shape.try_emplace(matrix.weight.sizes().vec(), 0.0);
+    for (int time = 0; is_new && time < 2; ++time) {  // the first warms up
+      const torch::Tensor gradient = torch::zeros({matrix.end - matrix.begin});
+      const auto start = std::chrono::steady_clock::now();
+      add_rank_term_(values, {slot, options.lambda_rank}, gradient);
+      known->second = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+    all += known->second;
+  }
+  return options.mode == "all" || matrices.empty() ? all : all / static_cast<double>(matrices.size());
 }
 
 Spectrum mean_spectrum(const std::vector<Learned>& learned, const std::string& layers) {

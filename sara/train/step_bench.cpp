@@ -88,6 +88,7 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
     rank.push_back(report.rank_seconds);
     step_seconds.push_back(forward_s + backward_s + optimizer_s);
   }
+  const double peak = double(peak_resident_bytes()) / 1e9, rank_mean = method->rank_seconds();
   return {{"resolution", options.resolution},
           {"batch_size", options.batch_size},
           {"precision", options.precision},
@@ -99,8 +100,9 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
           {"backward_s", median(backward)},
           {"optimizer_s", median(optimizer)},
           {"rank_s", median(rank)},
+          {"rank_s_mean", rank_mean},
           {"step_s", median(step_seconds)},
-          {"peak_rss_gb", double(peak_resident_bytes()) / 1e9},
+          {"peak_rss_gb", peak},
           {"saved_activation_bytes", saved},
           {"samples", {{"forward_s", forward}, {"backward_s", backward}, {"optimizer_s", optimizer}, {"rank_s", rank}, {"step_s", step_seconds}}},
           {"torch", TORCH_VERSION}};

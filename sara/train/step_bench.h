@@ -38,7 +38,8 @@ struct StepBenchOptions {
 constexpr int64_t kPublishedFactor = 8;
 
 // component: the denoiser's name in its model ("unet"), in front of the names of its weights. Throws InvalidArgument when the resolution is no multiple of pixels_a_latent. Medians in seconds: forward_s, backward_s, optimizer_s (with rank_s inside), step_s; peak_rss_gb; saved_activation_bytes;
-// selected, threads, torch, and the memory level taken. samples holds the seconds of every timed step under the same names (rank_s varies with the matrix that is drawn).
+// selected, threads, torch, and the memory level taken. samples holds the seconds of every timed step under the same names.
+// rank_s varies with the matrix that is drawn; rank_s_mean is its mean over all draws, from a matrix of every shape.
 Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& component, int64_t pixels_a_latent, const StepBenchOptions& options, const MemoryOptions& memory, MethodOptions method);
 
 }  // namespace sara

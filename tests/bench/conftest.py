@@ -32,7 +32,7 @@ def eager_run(precision, batch_size, activations):
 
 
 def ours_run(precision, batch_size, round_number, step, **more):
-    own = {"rank_s": [0.05], "saved_activation_bytes": 400, "program": "abc1234", **more}
+    own = {"rank_s": [0.05], "rank_s_mean": 0.07, "saved_activation_bytes": 400, "program": "abc1234", **more}
     return a_run("sara", precision, batch_size, round_number, [step], **own)
 
 

@@ -25,8 +25,7 @@ def test_a_ratio_divides_ours_by_the_peer_and_meets_its_bar_or_not(result):
     }  # fmt: skip
     assert row(result, "our peak memory / PEFT LoRA all layers, fp32, batch 4")["value"] == 4.5 / 8
     assert row(result, "saved-activation bytes / eager autograd, fp32, batch 4")["value"] == 0.4
-    result["runs"][2]["rank_s"] = [0.01, 0.03]  # with 0.05 of the other round: mean 0.03, not the median of medians
-    assert row(result, "rank loss / our step, fp32, batch 4")["value"] == pytest.approx(0.03 / 4.5)
+    assert row(result, "rank loss / our step, fp32, batch 4")["value"] == pytest.approx(0.07 / 4.5)  # of all draws, not of those that fell into the run
     result["runs"] = [dict(run, step_s=[9.0]) if run["peer"] == "sara" else run for run in result["runs"]]
     assert row(result, "our step / PEFT LoRA all layers, fp32, batch 4")["met"] is False
 

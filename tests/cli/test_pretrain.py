@@ -120,7 +120,7 @@ def test_pictures_of_several_sizes_are_refused(refused, layout, eight, tmp_path)
 
 
 FIELDS = {
-    *("model", "resolution", "batch_size", "precision", "selected", "threads", "forward_s", "backward_s", "optimizer_s", "rank_s"),
+    *("model", "resolution", "batch_size", "precision", "selected", "threads", "forward_s", "backward_s", "optimizer_s", "rank_s", "rank_s_mean"),
     *("step_s", "peak_rss_gb", "saved_activation_bytes", "torch", "commit", "samples"),
 }
 
@@ -137,7 +137,7 @@ def test_a_bench_prints_every_field_with_sane_values(sara, model):
     assert result["model"] == model.name
     assert (result["resolution"], result["batch_size"], result["precision"], result["threads"]) == (16, 2, "fp32", 1)
     assert 9000 < result["selected"] < 11000  # 5 % of 203,204
-    assert 0 < result["rank_s"] < result["optimizer_s"]
+    assert 0 < result["rank_s"] < result["optimizer_s"] and 0 < result["rank_s_mean"] < 1
     parts = result["forward_s"] + result["backward_s"] + result["optimizer_s"]
     assert 0.5 * parts < result["step_s"] < 2 * parts < 60
     assert 0.02 < result["peak_rss_gb"] < 4
