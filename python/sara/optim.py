@@ -100,8 +100,8 @@ class AdamW(torch.optim.Optimizer):
         library's forward and backward (until close()); they have no second derivative. False: dense gradients, freed layer by
         layer. Only where a module was given, not a list of parameters.
     fast_attention: on the CPU, let torch.nn.functional.scaled_dot_product_attention go by the library's kernels (until close(), in the whole
-        process; float32 and bfloat16, where it has no mask, no dropout and the usual scale). False: torch's own. With it or without, the
-        numbers are the same up to rounding.
+        process) where they fit: AVX-512, float32 or, with bf16 instructions, bfloat16, no mask, no dropout, not causal, the usual scale, at
+        least as many heads of all samples as threads. The numbers are the same up to rounding. False: torch's own.
     pool_memory: on the CPU, let tensors of 32 KiB and more take their memory from one pool, from now on and in the whole process: what a
         step has freed stays warm for the next one and does not go back to the system. False: torch's allocator as it is.
 
@@ -137,7 +137,7 @@ class AdamW(torch.optim.Optimizer):
         fast_attention: bool = True,
         pool_memory: bool = True,
     ) -> None:
-        self._core = None
+        self._core = self._attention = None
         self._identity = id(self)
         self._processes = world_size()
         self._synchronized, self._waiting = True, False
@@ -174,7 +174,6 @@ class AdamW(torch.optim.Optimizer):
         on_cpu = any(parameter.device.type == "cpu" for named, _ in scope.groups for _, parameter in named)
         if pool_memory and on_cpu:
             _core.pool_tensor_memory()
-        self._attention = _core.FastAttention() if fast_attention and on_cpu else None
         self._family = scope.family
         self._flags = [(parameter, parameter.requires_grad) for named, _ in scope.groups for _, parameter in named]
         self._core = _core.AdamW([(named, settings.get("lr"), settings.get("weight_decay")) for named, settings in scope.groups], options, weights_of(tuned))
@@ -191,6 +190,7 @@ class AdamW(torch.optim.Optimizer):
                 rates = [settings.get("lr") for _, settings in scope.groups]
                 lr = self._core.lr() if None in rates else rates[0]
             groups = [{**settings, "params": [values]} for (_, settings), values in zip(scope.groups, self._core.parameters())]
+            self._attention = _core.FastAttention() if fast_attention and on_cpu else None
             super().__init__(groups, dict(lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay))
         except BaseException:
             self.close()

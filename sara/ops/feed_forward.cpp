@@ -21,7 +21,7 @@ using torch::autograd::variable_list;
 // The inner activations of so many bytes at a time: what is made for a moment, three times that, stays near the processor and small beside
 // what is kept.
 constexpr int64_t kPieceBytes = 10 << 20;
-constexpr int64_t kPieceTokens = 256;  // a multiple of it: the sampled products are cut there anyway (ops/sampled_linear.h)
+constexpr int64_t kPieceTokenBytes = 1024;  // of numbers of as many tokens, or a multiple: the sampled products are cut there anyway (ops/sampled_linear.h)
 
 // Dense gradients are one product each, and a device works best on whole tensors.
 bool goes_in_pieces(const torch::Tensor& x, const torch::Tensor& in_weight, const torch::Tensor& out_weight) {
@@ -33,8 +33,8 @@ bool goes_in_pieces(const torch::Tensor& x, const torch::Tensor& in_weight, cons
 std::vector<torch::Tensor> pieces_of(const torch::Tensor& x, const torch::Tensor& in_weight, const torch::Tensor& out_weight) {
   const torch::Tensor tokens = x.reshape({-1, x.size(-1)});
   if (!goes_in_pieces(x, in_weight, out_weight)) return {tokens};
-  const int64_t count = kPieceBytes / (in_weight.size(0) * tokens.element_size()) / kPieceTokens * kPieceTokens;
-  return tokens.split(std::max(count, kPieceTokens));
+  const int64_t least = kPieceTokenBytes / tokens.element_size(), count = kPieceBytes / (in_weight.size(0) * tokens.element_size()) / least * least;
+  return tokens.split(std::max(count, least));
 }
 
 struct FeedForwardFunction : torch::autograd::Function<FeedForwardFunction> {

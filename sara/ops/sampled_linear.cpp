@@ -67,7 +67,8 @@ struct Numbers {
 };
 
 // Each thread makes all that it reads: to read lines that another core has just written takes longer than to turn them again. So the threads
-// share out the rows, each with the whole input, or, where the input is the wider of the two, the columns, each with the whole gradient.
+// share out the rows, each with the whole input, or, where the input is the wider of the two, the columns, each with the whole gradient. (For
+// machines of many threads that is much turning: shared lines would pay there.)
 template <class T>
 void add_products(float* out, const torch::Tensor& indices, const torch::Tensor& row_starts, const TokenOperand& gradient, const TokenOperand& input, SampledDots<T> dots,
                   TurnBlock<T> turn_block) {
@@ -82,7 +83,7 @@ void add_products(float* out, const torch::Tensor& indices, const torch::Tensor&
 
   at::parallel_for(0, parts, 1, [&](int64_t part, int64_t end_part) {
     const auto share = [&](int64_t whole) { return Range{whole * part / parts, whole * end_part / parts}; };
-    const Range all = by_columns ? Range{0, entries.rows()} : Range{entries.first_row(part, parts), entries.first_row(end_part, parts)};
+    const Range all = by_columns ? Range{0, entries.rows()} : Range{entries.first_row(part, parts, 16), entries.first_row(end_part, parts, 16)};
     const Range blocks = by_columns ? share(entries.blocks()) : Range{0, entries.blocks()}, mine{entries.column(blocks.begin), entries.column(blocks.end)};
     T* const left_lines = static_cast<T*>(left_memory.data_ptr()) + part * kRows * line;
     T* const right_lines = static_cast<T*>(right_memory.data_ptr()) + (by_columns ? 0 : part * columns * line);

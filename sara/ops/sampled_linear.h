@@ -27,7 +27,7 @@ class TokenOperand {
 };
 
 // Adds the entries of dW[o, i] = sum_t gradient[t, o] · input[t, i] at `indices` (as sampled_matmul_add_) to `out`. Some tokens at a time
-// are turned, so that each channel's lie together: all of the input's channels, and of the gradient's those whose entries come next.
+// are turned, so that each channel's lie together, of the gradient's channels those whose entries come next.
 void sampled_linear_add_(const torch::Tensor& out, const torch::Tensor& indices, const torch::Tensor& row_starts, const TokenOperand& gradient, const TokenOperand& input);
 
 }  // namespace sara

@@ -59,11 +59,12 @@ SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor
   });
 }
 
-int64_t SampledEntries::first_row(int64_t part, int64_t parts) const {
+int64_t SampledEntries::first_row(int64_t part, int64_t parts, int64_t step) const {
   if (part == parts) return rows_;
   const auto end = firsts_.begin() + rows_;
   const int64_t selected = rows_ ? firsts_.back() : 0;
-  return (std::lower_bound(firsts_.begin(), end, selected * part / parts) - firsts_.begin()) / 32 * 32;
+  const int64_t row = std::lower_bound(firsts_.begin(), end, selected * part / parts) - firsts_.begin();
+  return std::min(rows_, (row + step / 2) / step * step);
 }
 
 at::ScalarType sampled_dtype(at::ScalarType dtype) {

@@ -34,8 +34,8 @@ class SampledEntries {
   const int32_t* indices() const { return indices_; }
   int32_t row_begin(int64_t row) const { return static_cast<int32_t>(row * columns_); }  // the flat position of its first column
 
-  // The rows in as many parts as there are threads, of about equal numbers of entries; each part begins at a multiple of 32.
-  int64_t first_row(int64_t part, int64_t parts) const;
+  // The rows in parts of about equal numbers of entries, each of which begins at a multiple of `step`.
+  int64_t first_row(int64_t part, int64_t parts, int64_t step = 1) const;
 
  private:
   const int32_t* indices_;

@@ -4,6 +4,8 @@
 #include <ATen/ops/linalg_eigh.h>
 #include <ATen/ops/searchsorted.h>
 
+#include <algorithm>
+
 #include "sara/ops/sampled_linear.h"
 #include "sara/rank/polar_express.h"
 #include "sara/rank/sparse_gram.h"
@@ -12,8 +14,13 @@
 namespace sara {
 namespace {
 
-// Shares of a matrix above which dense products take less time (bench/rank_loss).
-constexpr double kSparseGram = 0.12, kDenseEntries = 0.3;
+constexpr double kDenseEntries = 0.3;   // the share of a matrix above which a dense product takes less time than single entries
+constexpr double kPairAsProducts = 64;  // a pair of entries takes as long as so many products of a dense matrix (bench/rank_loss)
+
+bool in_order(const torch::Tensor& indices) {
+  const int64_t count = indices.numel();
+  return count < 2 || indices.narrow(0, 1, count - 1).gt(indices.narrow(0, 0, count - 1)).all().item<bool>();
+}
 
 }  // namespace
 
@@ -34,11 +41,15 @@ torch::Tensor polar_entries(const torch::Tensor& values, const torch::Tensor& in
     return matrix;
   };
   const double density = double(values.numel()) / (double(rows) * double(columns));
-  if (!values.is_cpu() || indices.scalar_type() != torch::kInt || density > kDenseEntries) return gather(polar_factor(dense()), indices);
+  if (!values.is_cpu() || indices.scalar_type() != torch::kInt || !indices.is_contiguous() || density > kDenseEntries || !in_order(indices)) return gather(polar_factor(dense()), indices);
   const double largest = values.numel() ? values.abs().max().item<double>() : 0.0;
   if (largest == 0) return torch::zeros_like(values);
   const torch::Tensor unit = values / largest, x = dense().div_(largest);
-  const auto gram = [&] { return density <= kSparseGram ? sparse_gram(unit, indices, rows, columns) : rows <= columns ? x.matmul(x.t()) : x.t().matmul(x); };
+  const double shorter = double(std::min(rows, columns)), products = shorter * double(rows) * double(columns);
+  const auto gram = [&] {
+    if (kPairAsProducts * gram_pairs(indices, rows, columns) < products) return sparse_gram(unit, indices, rows, columns);
+    return rows <= columns ? x.matmul(x.t()) : x.t().matmul(x);
+  };
   const torch::Tensor root = inverse_root(gram()), out = torch::zeros_like(values);
   const torch::Tensor row_starts = torch::searchsorted(indices, torch::arange(0, rows + 1, torch::kLong) * columns);
   if (rows <= columns)  // root x

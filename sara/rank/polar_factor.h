@@ -20,8 +20,8 @@ torch::Tensor polar_factor_by_gram(const torch::Tensor& matrix);
 torch::Tensor inverse_root(const torch::Tensor& gram);
 
 // polar_factor() at the entries of a sparse matrix alone, `values` [n] at the sorted flat `indices` [n] and 0 elsewhere -> [n]. On a CPU it costs
-// what the entries need beside the eigendecomposition: the Gram matrix from pairs of them (rank/sparse_gram.h), the result from one dot
-// product each (ops/sampled_linear.h).
+// what the entries need beside the eigendecomposition: the Gram matrix from pairs of them while they are few (rank/sparse_gram.h), the result from
+// one dot product each (ops/sampled_linear.h). Of more than three tenths of a matrix, or out of order, it is the dense one, gathered.
 torch::Tensor polar_entries(const torch::Tensor& values, const torch::Tensor& indices, int64_t rows, int64_t columns);
 
 }  // namespace sara

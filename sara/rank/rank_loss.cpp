@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "sara/base/log.h"
 #include "sara/base/message.h"
@@ -55,13 +58,14 @@ double add_rank_gradient_(const Values& values, int64_t step, const RankLossOpti
 double rank_seconds(const Values& values, const RankLossOptions& options) {
   if (options.lambda_rank == 0) return 0;
   const auto matrices = matrices_in_scope(values, options.layers);
-  std::map<std::vector<int64_t>, double> of_shape;
+  std::map<std::pair<std::vector<int64_t>, long>, double> of_kind;
   double all = 0;
   for (const size_t slot : matrices) {
     const Values::Slot& matrix = values.slots()[slot];
-    auto [known, is_new] = of_shape.try_emplace(matrix.weight.sizes().vec(), 0.0);
+    const long density = std::lround(4 * std::log2(double(matrix.end - matrix.begin) / double(matrix.weight.numel())));
+    auto [known, is_new] = of_kind.try_emplace({matrix.weight.sizes().vec(), density}, 0.0);
     for (int time = 0; is_new && time < 2; ++time) {  // the first warms up
-      const torch::Tensor gradient = torch::zeros({matrix.end - matrix.begin});
+      const torch::Tensor gradient = torch::zeros_like(values.values_of(matrix));
       const auto start = std::chrono::steady_clock::now();
       add_rank_term_(values, {slot, options.lambda_rank}, gradient);
       known->second = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -31,7 +31,8 @@ double add_rank_term_(const Values& values, const RankTerm& term, const torch::T
 // Adds all terms of a step to the compact gradient, and returns their sum: lambda_rank times the loss of the matrices used.
 double add_rank_gradient_(const Values& values, int64_t step, const RankLossOptions& options);
 
-// Seconds that the terms of a step take, on average over the draws of mode "one": a matrix of every shape in the scope is timed.
+// Seconds that the terms of a step take, of mode "one" on average over its draws: a matrix of every shape and density (by steps of a fifth) in
+// the scope is timed.
 double rank_seconds(const Values& values, const RankLossOptions& options);
 
 // Whether any matrix is in the scope; without one the rank loss is 0.

@@ -20,9 +20,13 @@ struct Rows {
 Rows rows_of(const float* values, const int32_t* indices, int64_t count, int64_t rows, int64_t columns) {
   Rows by{std::vector<int32_t>(rows + 1), std::vector<int32_t>(count), std::vector<float>(values, values + count)};
   for (int64_t row = 0, i = 0; row <= rows; ++row) {
-    for (; i < count && indices[i] < row * columns; ++i) by.places[i] = static_cast<int32_t>(indices[i] - (row - 1) * columns);
+    for (; i < count && indices[i] < row * columns; ++i) {
+      by.places[i] = static_cast<int32_t>(indices[i] - (row - 1) * columns);
+      SARA_CHECK(by.places[i] >= 0, "positions out of order");
+    }
     by.starts[row] = static_cast<int32_t>(i);
   }
+  SARA_CHECK(by.starts[rows] == count, "positions outside the matrix");
   return by;
 }
 
@@ -50,6 +54,17 @@ void add_row(float* sums, const Rows& shorter, const Rows& across, int64_t row) 
 }
 
 }  // namespace
+
+double gram_pairs(const torch::Tensor& indices, int64_t rows, int64_t columns) {
+  const bool wide = rows <= columns;
+  std::vector<int32_t> counts(wide ? columns : rows);
+  const auto* at = indices.const_data_ptr<int32_t>();
+  const auto divisor = static_cast<int32_t>(columns);
+  for (int64_t i = 0; i < indices.numel(); ++i) ++counts[wide ? at[i] % divisor : at[i] / divisor];
+  double pairs = 0;
+  for (const double count : counts) pairs += count * count;
+  return pairs;
+}
 
 torch::Tensor sparse_gram(const torch::Tensor& values, const torch::Tensor& indices, int64_t rows, int64_t columns) {
   SARA_CHECK(values.is_cpu() && values.is_contiguous() && values.scalar_type() == torch::kFloat && indices.scalar_type() == torch::kInt && indices.is_contiguous());

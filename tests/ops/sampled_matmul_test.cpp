@@ -83,7 +83,7 @@ TEST_P(SampledConvolution, EqualsTheSelectedEntriesOfTheDenseWeightGradient) {
 }
 INSTANTIATE_TEST_SUITE_P(Shapes, SampledConvolution,
                          testing::Values(ConvolutionCase{1, 3, 4, 4, 4, {3, 1, 1}}, ConvolutionCase{2, 5, 7, 8, 6, {3, 1, 1}}, ConvolutionCase{3, 4, 6, 8, 8, {3, 2, 1}},
-                                         ConvolutionCase{2, 4, 3, 7, 9, {3, 2, 1}}, ConvolutionCase{2, 9, 5, 5, 5, {1, 1, 0}}, ConvolutionCase{1, 2, 3, 9, 9, {5, 1, 2}}));
+                                         ConvolutionCase{2, 4, 3, 7, 9, {3, 2, 1}}, ConvolutionCase{2, 9, 5, 5, 5, {1, 1, 0}}, ConvolutionCase{1, 2, 3, 9, 9, {5, 1, 2}}, ConvolutionCase{2, 3, 4, 5, 1, {5, 1, 2}}, ConvolutionCase{2, 3, 4, 1, 2, {5, 1, 2}}));
 
 TEST(SampledMatmul, AFeatureMapIsReadAsItsTokens) {
   const torch::Tensor map = torch::randn({3, 20, 9, 30}), input = torch::randn({3 * 270, 17}), indices = some_positions(20, 17, 0.5);
@@ -92,19 +92,34 @@ TEST(SampledMatmul, AFeatureMapIsReadAsItsTokens) {
   EXPECT_TRUE(got.equal(sampled(indices, tokens, input)));
 }
 
+TEST(SampledMatmul, AFeatureMapMayBeTheInputToo) {
+  const torch::Tensor map = torch::randn({2, 90, 5, 8}), gradient = torch::randn({80, 7}), indices = some_positions(7, 90, 0.5), got = torch::zeros({indices.numel()});
+  sampled_linear_add_(got, indices, row_starts_of(indices, 7, 90), TokenOperand(gradient), TokenOperand::of_map(map));
+  EXPECT_TRUE(got.equal(sampled(indices, gradient, map.flatten(2).transpose(1, 2).reshape({-1, 90}))));
+}
+
+TEST(SampledMatmul, OfNoTokensAddsNothing) {
+  const torch::Tensor indices = some_positions(40, 30, 0.5);
+  EXPECT_EQ(sampled(indices, torch::zeros({0, 40}), torch::zeros({0, 30})).abs().max().item<float>(), 0);
+}
+
 TEST(SampledMatmul, KernelsWithoutTheirPaddingAreLeftToTheDenseProduct) {
   EXPECT_FALSE(convolution_factors(torch::zeros({1, 2, 6, 6}), torch::zeros({1, 2, 8, 8}), {3, 1, 0}));
 }
 
 TEST(SampledMatmul, GivesTheSameBitsAtAnyThreadCount) {
-  const torch::Tensor gradient = torch::randn({600, 50}), input = torch::randn({600, 700}), indices = some_positions(50, 700, 0.1);
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);
-  const torch::Tensor one = sampled(indices, gradient, input);
-  at::set_num_threads(2);
-  const torch::Tensor two = sampled(indices, gradient, input);
-  at::set_num_threads(threads);
-  EXPECT_TRUE(one.equal(two));
+  const int before = at::get_num_threads();
+  for (const auto& [out, in] : {std::pair{50, 700}, {700, 50}, {3, 2}, {1, 3}})  // threads share out the columns, or the rows
+    for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+      const torch::Tensor gradient = torch::randn({600, out}).to(dtype), input = torch::randn({600, in}).to(dtype), indices = some_positions(out, in, 0.4);
+      at::set_num_threads(1);
+      const torch::Tensor one = sampled(indices, gradient, input);
+      for (const int threads : {2, 5}) {
+        at::set_num_threads(threads);
+        EXPECT_TRUE(one.equal(sampled(indices, gradient, input))) << out << "x" << in << ", " << threads << " threads";
+      }
+    }
+  at::set_num_threads(before);
 }
 
 TEST(SampledMatmul, EveryVariantAgreesWithTheSpecification) {

@@ -52,6 +52,14 @@ TEST_F(RankLossTest, AddsToTheGradientOnlyInItsScopeAndEquallyEachTime) {
   EXPECT_EQ(values.gradient().abs().max().item<float>(), 0);
 }
 
+TEST_F(RankLossTest, ItsSecondsAreMeasuredWithoutATrace) {
+  const RankLossOptions one{.lambda_rank = 1}, all{.lambda_rank = 1, .mode = "all"};
+  EXPECT_GT(rank_seconds(values, one), 0);
+  EXPECT_GT(rank_seconds(values, all), 0);
+  EXPECT_EQ(rank_seconds(values, {.lambda_rank = 0}), 0);
+  EXPECT_EQ(values.gradient().abs().max().item<float>(), 0);
+}
+
 TEST_F(RankLossTest, ReadsTheActiveValuesOnlyAfterReselection) {
   for (const auto& slot : values.slots())
     if (slot.name == "b") Values::span(values.values(), slot).fill_(9);

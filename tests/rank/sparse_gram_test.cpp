@@ -31,6 +31,7 @@ TEST(SparseGram, IsTheDenseProductOfTheShorterSide) {
       const torch::Tensor wide = (rows <= columns ? dense : dense.t()).to(torch::kDouble), expected = wide.matmul(wide.t()), got = sparse_gram(values, indices, rows, columns);
       ASSERT_EQ(got.sizes(), expected.sizes());
       EXPECT_LE((got - expected).norm().item<double>(), 1e-6 * expected.norm().item<double>()) << rows << "x" << columns << " " << density;
+      EXPECT_EQ(gram_pairs(indices, rows, columns), wide.ne(0).sum(0).square().sum().item<double>());
     }
 }
 
@@ -44,6 +45,11 @@ TEST(PolarEntries, AreThoseOfTheSvd) {
       ASSERT_EQ(got.sizes(), values.sizes());
       EXPECT_LE((got - expected).norm().item<double>(), 2e-3 * expected.norm().item<double>()) << rows << "x" << columns << " " << density;
     }
+  const auto [values, indices, dense] = entries_of(20, 30, 0.1);
+  const torch::Tensor order = torch::randperm(indices.numel()), shuffled = polar_entries(values.index_select(0, order), indices.index_select(0, order), 20, 30);
+  EXPECT_TRUE(shuffled.allclose(polar_entries(values, indices, 20, 30).index_select(0, order), 1e-4, 1e-5));
+  EXPECT_ANY_THROW(sparse_gram(values.flip(0), indices.flip(0), 20, 30));
+  EXPECT_ANY_THROW(sparse_gram(values, indices, 10, 30));
   EXPECT_EQ(polar_entries(torch::zeros({3}), torch::tensor({0, 5, 7}, torch::kInt), 4, 4).abs().max().item<float>(), 0);
   EXPECT_EQ(polar_entries(torch::zeros({0}), torch::zeros({0}, torch::kInt), 4, 4).numel(), 0);
 }
