@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Markdown of a result; with --write into docs/performance.md between its markers, and docs/performance.svg.
 
-    python -m bench.against.report bench/results/FILE.json [--write]
+    python -m bench.against.report bench/results/FILE.json [--write] [--picture OTHER.json]
 """
 
 import argparse
@@ -24,12 +24,18 @@ def filled(page, words):
     return f"{before}{BEGIN}\n{words}\n{END}{rest.split(END)[1]}"
 
 
-def write_documents(result, docs, source):
+def name_of(path):
+    path = path.resolve()
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
+
+
+def write_documents(result, docs, source, pictured=None, pictured_source=None):
     page = docs / "performance.md"
-    words = f"From `{source}`.\n\n{document(result)}"
-    picture = svg(result)
+    about_picture = f"; the picture above from `{pictured_source}`" if pictured else ""
+    words = f"From `{source}`{about_picture}.\n\n{document(result)}"
+    picture = svg(pictured or result)
     if picture is None:
-        raise BadResult(f"{source}: no step was measured. Fix: measure more than {', '.join(sorted({run['peer'] for run in result['runs']})) or 'nothing'}")
+        raise BadResult(f"{pictured_source or source}: no step was measured. Fix: measure more than {', '.join(sorted({run['peer'] for run in (pictured or result)['runs']})) or 'nothing'}")
     page.write_text(filled(page.read_text(), words))
     (docs / "performance.svg").write_text(picture)
 
@@ -38,13 +44,14 @@ def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m bench.against.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("result", type=pathlib.Path)
     parser.add_argument("--write", action="store_true", help="fill docs/performance.md and draw docs/performance.svg")
+    parser.add_argument("--picture", type=pathlib.Path, help="draw docs/performance.svg from this result instead")
     parser.add_argument("--docs", type=pathlib.Path, default=ROOT / "docs", help="folder of performance.md (default: docs)")
     options = parser.parse_args(arguments)
     try:
         result = read(options.result)
         if options.write:
-            inside = options.result.resolve().is_relative_to(ROOT)
-            write_documents(result, options.docs, options.result.resolve().relative_to(ROOT) if inside else options.result.name)
+            others = (read(options.picture), name_of(options.picture)) if options.picture else ()
+            write_documents(result, options.docs, name_of(options.result), *others)
         else:
             print(document(result))
     except (BadResult, OSError) as error:

@@ -98,6 +98,16 @@ def test_report_fills_the_page_and_draws_the_picture(against, result, tmp_path):
     ElementTree.fromstring((tmp_path / "performance.svg").read_text())
 
 
+def test_the_picture_may_come_from_another_result(against, result, tmp_path):
+    (tmp_path / "performance.md").write_text(f"# Performance\n{BEGIN}\n{END}\n")
+    (tmp_path / "tables.json").write_text(json.dumps(result))
+    (tmp_path / "sizes.json").write_text(json.dumps({**result, "runs": [run for run in result["runs"] if run["peer"] == "base"]}))
+    done = against(tmp_path / "tables.json", "--write", "--picture", tmp_path / "sizes.json", "--docs", tmp_path, module="bench.against.report")
+    assert done.returncode == 0, done.stderr
+    assert "From `tables.json`; the picture above from `sizes.json`." in (tmp_path / "performance.md").read_text()
+    assert len(ElementTree.fromstring((tmp_path / "performance.svg").read_text()).findall(f".//{SVG}polyline")) == 2
+
+
 @pytest.mark.parametrize(
     "content, message",
     [
