@@ -2,10 +2,10 @@
 """One line changed in training loops as people write them: diffusers (plain and accelerate), transformers, a CNN; the files go to and
 from the command line."""
 
+import gc
 import json
 import os
 import pathlib
-import gc
 import subprocess
 import sys
 
