@@ -10,11 +10,8 @@ from torch.nn.functional import scaled_dot_product_attention as attention
 
 
 @pytest.fixture(autouse=True)
-def two_threads():
-    before = torch.get_num_threads()
+def two_threads(one_thread):
     torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
