@@ -52,14 +52,15 @@ struct LineSums {
   float gradient = 0, product = 0;  // sums of dz and of dz (x - mean)
 };
 
-// dz into `inner`, and its sums.
-template <class T>
-SARA_INLINE LineSums inner_gradient(float* inner, const T* gradient, const T* x, int64_t count, float mean, Line line, bool silu) {
+// dz into `inner`, and its sums; y into `output`, if wanted.
+template <bool kOutput, class T>
+SARA_INLINE LineSums inner_gradient(float* inner, T* output, const T* gradient, const T* x, int64_t count, float mean, Line line, bool silu) {
   float sum = 0, product = 0;
   if (silu) {
 #pragma omp simd reduction(+ : sum, product)
     for (int64_t i = 0; i < count; ++i) {
       const float z = load(x + i) * line.scale + line.shift, s = sigmoid(z);
+      if constexpr (kOutput) store(output + i, z * s);
       inner[i] = load(gradient + i) * s * (1.0f + z * (1.0f - s));
       sum += inner[i];
       product += inner[i] * (load(x + i) - mean);
@@ -67,6 +68,7 @@ SARA_INLINE LineSums inner_gradient(float* inner, const T* gradient, const T* x,
   } else {
 #pragma omp simd reduction(+ : sum, product)
     for (int64_t i = 0; i < count; ++i) {
+      if constexpr (kOutput) store(output + i, load(x + i) * line.scale + line.shift);
       inner[i] = load(gradient + i);
       sum += inner[i];
       product += inner[i] * (load(x + i) - mean);
@@ -88,11 +90,11 @@ SARA_VECTORIZED float squares_f32(float mean, const float* x, int64_t n) { retur
 SARA_VECTORIZED float squares_bf16(float mean, const bf16_bits* x, int64_t n) { return sum_of_squares_about(mean, x, n); }
 SARA_VECTORIZED void apply_f32(float* y, const float* x, int64_t n, Line line, bool silu) { apply_line(y, x, n, line, silu); }
 SARA_VECTORIZED void apply_bf16(bf16_bits* y, const bf16_bits* x, int64_t n, Line line, bool silu) { apply_line(y, x, n, line, silu); }
-SARA_VECTORIZED LineSums inner_f32(float* inner, const float* g, const float* x, int64_t n, float mean, Line line, bool silu) {
-  return inner_gradient(inner, g, x, n, mean, line, silu);
+SARA_VECTORIZED LineSums inner_f32(float* inner, float* y, const float* g, const float* x, int64_t n, float mean, Line line, bool silu) {
+  return y ? inner_gradient<true>(inner, y, g, x, n, mean, line, silu) : inner_gradient<false>(inner, y, g, x, n, mean, line, silu);
 }
-SARA_VECTORIZED LineSums inner_bf16(float* inner, const bf16_bits* g, const bf16_bits* x, int64_t n, float mean, Line line, bool silu) {
-  return inner_gradient(inner, g, x, n, mean, line, silu);
+SARA_VECTORIZED LineSums inner_bf16(float* inner, bf16_bits* y, const bf16_bits* g, const bf16_bits* x, int64_t n, float mean, Line line, bool silu) {
+  return y ? inner_gradient<true>(inner, y, g, x, n, mean, line, silu) : inner_gradient<false>(inner, y, g, x, n, mean, line, silu);
 }
 SARA_VECTORIZED void outer_f32(float* out, const float* inner, const float* x, int64_t n, float mean, float a, float b, float c) {
   outer_gradient(out, inner, x, n, mean, a, b, c);
@@ -165,7 +167,7 @@ void apply(T* y, const T* x, const Norm& norm, bool silu) {
 }
 
 template <class T>
-void backward(T* out, float* weight_parts, float* bias_parts, const T* gradient, const T* x, const Norm& norm, bool silu) {
+void backward(T* out, T* output, float* weight_parts, float* bias_parts, const T* gradient, const T* x, const Norm& norm, bool silu) {
   const Shape& shape = norm.shape;
   at::parallel_for(0, shape.batch * shape.groups, 1, [&](int64_t first, int64_t last) {
     std::vector<float> inner(shape.group_size());
@@ -174,7 +176,8 @@ void backward(T* out, float* weight_parts, float* bias_parts, const T* gradient,
       double sum = 0, product = 0;  // over the group, weighted
       for (int64_t c = 0; c < shape.group_channels(); ++c) {
         const int64_t plane = group * shape.group_channels() + c, channel = plane % shape.channels;
-        const LineSums sums = Loops<T>::inner(inner.data() + c * shape.area, gradient + plane * shape.area, x + plane * shape.area, shape.area, mean, norm.line(group, channel), silu);
+        const LineSums sums = Loops<T>::inner(inner.data() + c * shape.area, output ? output + plane * shape.area : nullptr, gradient + plane * shape.area, x + plane * shape.area, shape.area,
+                                              mean, norm.line(group, channel), silu);
         bias_parts[plane] = sums.gradient;
         weight_parts[plane] = sums.product * rstd;
         sum += double{norm.weight[channel]} * sums.gradient;
@@ -252,13 +255,15 @@ torch::Tensor group_norm_apply(const torch::Tensor& x, const NormStatistics& sta
 }
 
 NormGradients group_norm_backward(const torch::Tensor& gradient, const torch::Tensor& x, const NormStatistics& statistics, const torch::Tensor& weight,
-                                  const torch::Tensor& bias, bool silu) {
+                                  const torch::Tensor& bias, bool silu, bool with_output) {
   RECORD_FUNCTION("sara::group_norm_backward", {});
-  if (const auto* kernels = cuda::kernels(x.device())) {
+  const auto* const kernels = cuda::kernels(x.device());
+  const torch::Tensor output = with_output && (kernels || !x.is_cpu()) ? group_norm_apply(x, statistics, weight, bias, silu) : torch::Tensor();
+  if (kernels) {
     const torch::Tensor from = x.contiguous(), out = torch::empty_like(from), parts = torch::empty({2, x.size(0), x.size(1)}, statistics.mean.options());
     kernels->group_norm_backward(out, parts[0], parts[1], gradient.to(x.scalar_type()).contiguous(), from, statistics.mean, statistics.rstd, plain_fp32(weight), plain_fp32(bias), silu);
     const torch::Tensor sums = parts.sum(1);
-    return {out, sums[0], sums[1]};
+    return {out, sums[0], sums[1], output};
   }
   if (!x.is_cpu()) {
     const auto sizes = channels_only(x);
@@ -273,20 +278,20 @@ NormGradients group_norm_backward(const torch::Tensor& gradient, const torch::Te
     const torch::Tensor out = (weighted - weighted.mean(2, true) - units * (weighted * units).mean(2, true)) * statistics.rstd.unsqueeze(2);
     std::vector<int64_t> others{0};
     for (int64_t d = 2; d < x.dim(); ++d) others.push_back(d);
-    return {out.view(x.sizes()).to(x.scalar_type()), (inner * unit).sum(others), inner.sum(others)};
+    return {out.view(x.sizes()).to(x.scalar_type()), (inner * unit).sum(others), inner.sum(others), output};
   }
   const auto dtype = loop_dtype(x.scalar_type());
-  const torch::Tensor from = x.to(dtype).contiguous(), given = gradient.to(dtype).contiguous(), out = torch::empty_like(from);
+  const torch::Tensor from = x.to(dtype).contiguous(), given = gradient.to(dtype).contiguous(), out = torch::empty_like(from), again = with_output ? torch::empty_like(from) : torch::Tensor();
   const Shape shape(x, statistics.mean.size(1));
   const Norm norm(shape, statistics, weight, bias);
   const torch::Tensor parts = torch::empty({2, shape.batch, shape.channels}, from.options().dtype(torch::kFloat));
   auto *weight_parts = parts.data_ptr<float>(), *bias_parts = weight_parts + shape.batch * shape.channels;
   if (dtype == torch::kBFloat16)
-    backward(mutable_numbers<bf16_bits>(out), weight_parts, bias_parts, numbers<bf16_bits>(given), numbers<bf16_bits>(from), norm, silu);
+    backward(mutable_numbers<bf16_bits>(out), with_output ? mutable_numbers<bf16_bits>(again) : nullptr, weight_parts, bias_parts, numbers<bf16_bits>(given), numbers<bf16_bits>(from), norm, silu);
   else
-    backward(mutable_numbers<float>(out), weight_parts, bias_parts, numbers<float>(given), numbers<float>(from), norm, silu);
+    backward(mutable_numbers<float>(out), with_output ? mutable_numbers<float>(again) : nullptr, weight_parts, bias_parts, numbers<float>(given), numbers<float>(from), norm, silu);
   const torch::Tensor sums = parts.sum(1);
-  return {out.to(x.scalar_type()), sums[0], sums[1]};
+  return {out.to(x.scalar_type()), sums[0], sums[1], with_output ? again.to(x.scalar_type()) : again};
 }
 
 }  // namespace sara

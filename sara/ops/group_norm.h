@@ -19,8 +19,9 @@ torch::Tensor group_norm_apply(const torch::Tensor& x, const NormStatistics& sta
 struct NormGradients {
   torch::Tensor input;         // like x
   torch::Tensor weight, bias;  // fp32
+  torch::Tensor output = {};   // y again, where it was asked for: cheaper on this way than by itself
 };
 NormGradients group_norm_backward(const torch::Tensor& gradient, const torch::Tensor& x, const NormStatistics& statistics, const torch::Tensor& weight,
-                                  const torch::Tensor& bias, bool silu);
+                                  const torch::Tensor& bias, bool silu, bool with_output = false);
 
 }  // namespace sara

@@ -70,10 +70,9 @@ struct NormConv2dFunction : torch::autograd::Function<NormConv2dFunction> {
     const torch::Tensor gradient = gradients[0].contiguous();
     const ConvolutionShape shape = kept_shape(context);
     const bool silu = context->saved_data["silu"].toBool();
-    torch::Tensor of_weight;
-    if (is_trained(weight)) of_weight = convolution_weight_gradient(weight, gradient, group_norm_apply(x, statistics, norm_weight, norm_bias, silu), shape);
-    const torch::Tensor of_norm = convolution_input_gradient(gradient, weight, x.sizes(), shape);
-    const NormGradients of = group_norm_backward(of_norm, x, statistics, norm_weight, norm_bias, silu);
+    const NormGradients of =
+        group_norm_backward(convolution_input_gradient(gradient, weight, x.sizes(), shape), x, statistics, norm_weight, norm_bias, silu, is_trained(weight));
+    const torch::Tensor of_weight = is_trained(weight) ? convolution_weight_gradient(weight, gradient, of.output, shape) : torch::Tensor();
     const bool of_shift_wanted = context->saved_data["shift"].toBool();
     const torch::Tensor sums = of_shift_wanted || is_trained(bias) ? sum_over_positions(gradient) : torch::Tensor();
     return {of.input,

@@ -9,6 +9,7 @@
 
 #include "sara/base/error.h"
 #include "sara/ops/sampled_rows.h"
+#include "sara/ops/vectorized.h"
 
 namespace sara {
 namespace {
@@ -46,6 +47,7 @@ struct Numbers {
         for (int64_t c0 = first; c0 < std::min(of_channels.end, first + kTogether); c0 += kBlock) {
           T* const to = lines + (c0 - of_channels.begin) * line + t0 - of_tokens.begin;
           const int64_t c1 = std::min(of_channels.end, c0 + kBlock), t1 = std::min(of_tokens.end, t0 + kBlock);
+          for (int64_t t = t1; t < std::min(of_tokens.end, t1 + kBlock); ++t) __builtin_prefetch(at + t * channels + c0);
           if (t1 - t0 == kBlock && c1 - c0 == kBlock) {
             turn_block(to, line, at + t0 * channels + c0, channels);
             continue;
@@ -66,39 +68,77 @@ struct Numbers {
   }
 };
 
+SARA_VECTORIZED void add_floats(float* to, const float* from, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) to[i] += from[i];
+}
+
+// out += sums[0] + sums[1] + ..., one after the other.
+void add_groups(float* out, const torch::Tensor& sums) {
+  constexpr int64_t kTogether = 4096;
+  const int64_t entries = sums.size(1);
+  at::parallel_for(0, (entries + kTogether - 1) / kTogether, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t first = begin * kTogether; first < std::min(entries, end * kTogether); first += kTogether)
+      for (int64_t group = 0; group < sums.size(0); ++group)
+        add_floats(out + first, sums.const_data_ptr<float>() + group * entries + first, std::min(kTogether, entries - first));
+  });
+}
+
+// The tokens in groups whose sums are made apart and added up in order, so that threads take different groups and still every entry gets the
+// same bits at any number of threads.
+struct TokenGroups {
+  static constexpr int64_t kMost = 8;
+  TokenGroups(int64_t tokens, int64_t chunk) : tokens(tokens), chunk(chunk), chunks((tokens + chunk - 1) / chunk), count(std::clamp<int64_t>(chunks, 1, kMost)) {}
+  int64_t tokens, chunk, chunks, count;
+  Range group(int64_t index) const { return {first(index), first(index + 1)}; }
+
+ private:
+  int64_t first(int64_t index) const { return std::min(tokens, chunks * index / count * chunk); }
+};
+
 // Each thread makes all that it reads: to read lines that another core has just written takes longer than to turn them again. So the threads
-// share out the rows, each with the whole input, or, where the input is the wider of the two, the columns, each with the whole gradient. (For
-// machines of many threads that is much turning: shared lines would pay there.)
+// share out the groups of tokens, and the rows where groups are fewer, each with the whole input; or, where the input is the wider of the
+// two, the columns, each with the whole gradient, and never more of them than stay in the second cache.
 template <class T>
 void add_products(float* out, const torch::Tensor& indices, const torch::Tensor& row_starts, const TokenOperand& gradient, const TokenOperand& input, SampledDots<T> dots,
                   TurnBlock<T> turn_block) {
   constexpr int64_t kTokens = 1024 / sizeof(T), kRows = 128;
-  const int64_t count = gradient.count(), columns = input.channels(), line = spaced_line(rounded_to_lanes(std::min(count, kTokens)), sizeof(T)), parts = at::get_num_threads();
+  const int64_t count = gradient.count(), columns = input.channels(), line = spaced_line(rounded_to_lanes(std::min(count, kTokens)), sizeof(T));
+  const TokenGroups groups(count, kTokens);
   const bool by_columns = columns > gradient.channels();
+  const int64_t near = by_columns ? columns_together(columns, columns, line * sizeof(T)) : columns;  // columns that stay near while all rows pass
+  const int64_t parts = std::max((at::get_num_threads() + groups.count - 1) / groups.count, (columns + near - 1) / near);  // of a group
   const SampledEntries entries(indices, row_starts, columns, columns, line * sizeof(T), by_columns ? parts : 1);
   const Numbers<T> left(gradient), right(input);
-  const torch::Tensor left_memory = torch::empty({parts, kRows, line}, left.options()), right_memory = torch::empty({by_columns ? 1 : parts, columns, line}, left.options());
   std::vector<int64_t> column_starts(columns);
   for (int64_t c = 0; c < columns; ++c) column_starts[c] = c * line;
 
-  at::parallel_for(0, parts, 1, [&](int64_t part, int64_t end_part) {
-    const auto share = [&](int64_t whole) { return Range{whole * part / parts, whole * end_part / parts}; };
-    const Range all = by_columns ? Range{0, entries.rows()} : Range{entries.first_row(part, parts, 16), entries.first_row(end_part, parts, 16)};
-    const Range blocks = by_columns ? share(entries.blocks()) : Range{0, entries.blocks()}, mine{entries.column(blocks.begin), entries.column(blocks.end)};
-    T* const left_lines = static_cast<T*>(left_memory.data_ptr()) + part * kRows * line;
-    T* const right_lines = static_cast<T*>(right_memory.data_ptr()) + (by_columns ? 0 : part * columns * line);
+  const auto add = [&](float* sums, Range group, int64_t part, T* left_lines, T* right_lines) {
+    const Range all = by_columns ? Range{0, entries.rows()} : Range{entries.first_row(part, parts, 16), entries.first_row(part + 1, parts, 16)};
+    const Range blocks = by_columns ? Range{entries.blocks() * part / parts, entries.blocks() * (part + 1) / parts} : Range{0, entries.blocks()};
+    const Range mine{entries.column(blocks.begin), entries.column(blocks.end)};
     if (all.size() == 0 || mine.size() == 0) return;
-    for (Range tokens{0, 0}; tokens.begin < count; tokens.begin = tokens.end) {
-      tokens.end = std::min(count, tokens.begin + kTokens);
+    for (Range tokens{group.begin, 0}; tokens.begin < group.end; tokens.begin = tokens.end) {
+      tokens.end = std::min(group.end, tokens.begin + kTokens);
       const int64_t length = rounded_to_lanes(tokens.size());
       right.turn(right_lines + mine.begin * line, line, tokens, mine, length, turn_block);
       for (Range rows{all.begin, 0}; rows.begin < all.end; rows.begin = rows.end) {
         rows.end = std::min(all.end, rows.begin + kRows);
         left.turn(left_lines, line, tokens, rows, length, turn_block);
-        add_rows(out, entries, rows, blocks, left_lines, line, right_lines, column_starts.data(), length, dots);
+        add_rows(sums, entries, rows, blocks, left_lines, line, right_lines, column_starts.data(), length, dots);
       }
     }
+  };
+  const torch::Tensor sums = groups.count > 1 ? torch::zeros({groups.count, indices.numel()}, torch::kFloat) : torch::Tensor();
+  at::parallel_for(0, groups.count * parts, 1, [&](int64_t begin, int64_t end) {
+    const torch::Tensor lines = torch::empty({kRows + columns, line}, left.options());
+    T* const left_lines = static_cast<T*>(lines.data_ptr());
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t group = unit / parts;
+      add(sums.defined() ? sums.data_ptr<float>() + group * indices.numel() : out, groups.group(group), unit % parts, left_lines, left_lines + kRows * line);
+    }
   });
+  if (sums.defined()) add_groups(out, sums);
 }
 
 }  // namespace

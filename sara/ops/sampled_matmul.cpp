@@ -39,12 +39,16 @@ void add_products(float* out, const SampledEntries& entries, const SampledFactor
 
 }  // namespace
 
-SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t columns, int64_t lines, int64_t line_bytes, int64_t parts)
+int64_t columns_together(int64_t columns, int64_t lines, int64_t line_bytes) {
+  return std::max<int64_t>(1, cache_bytes() / std::max<int64_t>(1, line_bytes) * columns / std::max<int64_t>(1, lines));
+}
+
+SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t columns, int64_t lines, int64_t line_bytes, int64_t parts, int64_t step)
     : indices_(indices.const_data_ptr<int32_t>()), rows_(row_starts.numel() - 1), columns_(columns) {
   SARA_CHECK(indices.scalar_type() == torch::kInt && indices.is_contiguous() && row_starts.scalar_type() == torch::kLong && row_starts.is_contiguous());
-  const int64_t together = std::max<int64_t>(1, cache_bytes() / std::max<int64_t>(1, line_bytes) * columns / std::max<int64_t>(1, lines));
+  const int64_t together = columns_together(columns, lines, line_bytes);
   blocks_ = (std::max<int64_t>(1, (columns + together - 1) / together) + parts - 1) / parts * parts;
-  together_ = (columns + blocks_ - 1) / blocks_;
+  together_ = (columns + blocks_ * step - 1) / (blocks_ * step) * step;
   firsts_.resize((blocks_ + 1) * rows_);
   const auto* starts = row_starts.const_data_ptr<int64_t>();
   at::parallel_for(0, rows_, 64, [&](int64_t begin, int64_t end) {

@@ -20,12 +20,16 @@ inline int64_t spaced_line(int64_t length, int64_t element_size) {
   return (cache_lines | 1) * 64 / element_size;
 }
 
+// How many of `columns` columns, held in order by `lines` lines, a core's second cache keeps at `line_bytes` of each line.
+int64_t columns_together(int64_t columns, int64_t lines, int64_t line_bytes);
+
 // The entries of a sparse matrix by row and, within a row, by blocks of neighbouring columns that pass together, so that their numbers
 // stay in a core's second cache while all rows pass.
 class SampledEntries {
  public:
-  // `line_bytes` of each of `lines` lines pass together; they hold the `columns` columns in order. The number of blocks is a multiple of `parts`.
-  SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t columns, int64_t lines, int64_t line_bytes, int64_t parts = 1);
+  // `line_bytes` of each of `lines` lines pass together; they hold the `columns` columns in order. The number of blocks is a multiple of `parts`,
+  // each begins at a multiple of `step` columns.
+  SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t columns, int64_t lines, int64_t line_bytes, int64_t parts = 1, int64_t step = 1);
 
   int64_t rows() const { return rows_; }
   int64_t blocks() const { return blocks_; }
@@ -49,10 +53,10 @@ struct Range {
 };
 
 // Adds the products of some rows in some blocks of columns to `sums`, one for every entry of the matrix. Row r of the left factor begins at
-// left + (r - rows.begin) · stride, column c of the right one at right + column_starts[c], each of `length` numbers.
+// left + (r - rows.begin) · stride, column c of the right one at right + column_starts[c - first_column], each of `length` numbers.
 template <class T>
 void add_rows(float* sums, const SampledEntries& entries, Range rows, Range blocks, const T* left, int64_t stride, const T* right, const int64_t* column_starts, int64_t length,
-              SampledDots<T> dots) {
+              SampledDots<T> dots, int64_t first_column = 0) {
   for (int64_t block = blocks.begin; block < blocks.end; ++block)
     for (int64_t i = 0; i < length; i += kDotsLength<T>) {
       const int64_t numbers = std::min(kDotsLength<T>, length - i);
@@ -60,7 +64,7 @@ void add_rows(float* sums, const SampledEntries& entries, Range rows, Range bloc
         const T* const numbers_of_row = left + (row - rows.begin) * stride + i;
         for (int64_t ahead = 0; ahead < numbers; ahead += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(numbers_of_row + stride + ahead);
         const int64_t first = entries.first(row, block), count = entries.first(row, block + 1) - first;
-        if (count) dots(sums + first, numbers_of_row, right + i, column_starts, entries.indices() + first, entries.row_begin(row), count, numbers);
+        if (count) dots(sums + first, numbers_of_row, right + i, column_starts, entries.indices() + first, entries.row_begin(row) + static_cast<int32_t>(first_column), count, numbers);
       }
     }
 }

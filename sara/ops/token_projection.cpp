@@ -36,13 +36,13 @@ struct MapToTokensFunction : torch::autograd::Function<MapToTokensFunction> {
     const bool silu = context->saved_data["silu"].toBool();
     TokenOperand gradient(gradients[0]);
     torch::Tensor of_weight, of_bias;
+    const torch::Tensor of_norm = product_with(gradients[0], matrix(weight)).transpose(1, 2).reshape(x.sizes());
+    const NormGradients of = group_norm_backward(of_norm, x, statistics, norm_weight, norm_bias, silu, is_trained(weight));
     if (is_trained(weight)) {
-      TokenOperand input = TokenOperand::of_map(group_norm_apply(x, statistics, norm_weight, norm_bias, silu));
+      TokenOperand input = TokenOperand::of_map(of.output);
       of_weight = shaped(linear_weight_gradient(weight, gradient, input), weight);
     }
     if (is_trained(bias)) of_bias = small_gradient(bias, sum_over_tokens(gradient.tokens()));
-    const torch::Tensor of_norm = product_with(gradients[0], matrix(weight)).transpose(1, 2).reshape(x.sizes());
-    const NormGradients of = group_norm_backward(of_norm, x, statistics, norm_weight, norm_bias, silu);
     return {of.input, small_gradient(norm_weight, of.weight), small_gradient(norm_bias, of.bias), of_weight, of_bias, {}, {}, {}};
   }
 };

@@ -40,8 +40,8 @@ TEST_P(NormsOn, GroupNormAndItsGradientsAreTheCpus) {
     const auto work = [&](const auto& place) {
       const torch::Tensor from = place(x), scale = place(weight), shift = place(bias);
       const NormStatistics statistics = group_norm_statistics(from, 3, 1e-5);
-      const NormGradients of = group_norm_backward(place(gradient), from, statistics, scale, shift, flag);
-      return std::vector{statistics.mean, statistics.rstd, group_norm_apply(from, statistics, scale, shift, flag), of.input, of.weight, of.bias};
+      const NormGradients of = group_norm_backward(place(gradient), from, statistics, scale, shift, flag, /*with_output=*/true);
+      return std::vector{statistics.mean, statistics.rstd, group_norm_apply(from, statistics, scale, shift, flag), of.input, of.weight, of.bias, of.output};
     };
     expect_close(by_kernels([&] { return work(there); }), work([](const torch::Tensor& t) { return t; }));
   }
