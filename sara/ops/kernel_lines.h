@@ -24,13 +24,15 @@ class KernelLines {
 
   // Where the numbers of each of the weight's columns begin: those of channel c in lines c · kinds() to (c + 1) · kinds(), `line` numbers apart.
   std::vector<int64_t> column_starts(int64_t channels, int64_t line) const {
-    std::vector<int64_t> starts;
-    starts.reserve(channels * shape_.kernel * shape_.kernel);
-    for (int64_t c = 0; c < channels; ++c)
-      for (int64_t kh = 0; kh < shape_.kernel; ++kh) {
-        const int64_t row = divided_down(kh - shape_.padding), phase = kh - shape_.padding - row * shape_.stride;
-        for (int64_t kw = 0; kw < shape_.kernel; ++kw) starts.push_back(((c * shape_.kernel + kw) * shape_.stride + phase) * line + lead() + row * width_);
+    const int64_t columns = shape_.kernel * shape_.kernel;
+    std::vector<int64_t> starts(channels * columns);
+    for (int64_t kh = 0; kh < shape_.kernel; ++kh) {
+      const int64_t row = divided_down(kh - shape_.padding), phase = kh - shape_.padding - row * shape_.stride;
+      for (int64_t kw = 0; kw < shape_.kernel; ++kw) {
+        const int64_t first = (kw * shape_.stride + phase) * line + lead() + row * width_;
+        for (int64_t c = 0; c < channels; ++c) starts[c * columns + kh * shape_.kernel + kw] = first + c * kinds() * line;
       }
+    }
     return starts;
   }
 
@@ -75,10 +77,11 @@ class KernelLines {
     if (count <= 0) return;
     const int64_t area = count * width_, left = std::clamp<int64_t>(-shift, 0, width_), right = std::clamp<int64_t>(shift, 0, width_);  // zeros of a row
     std::copy(rows + right, rows + std::max(right, area - left), to + left);
-    for (int64_t h = 0; h < count; ++h) {
-      std::fill_n(to + h * width_, left, T{});
-      std::fill_n(to + (h + 1) * width_ - right, right, T{});
-    }
+    const auto clear = [&](int64_t column) {
+      for (int64_t h = 0; h < count; ++h) to[h * width_ + column] = T{};
+    };
+    for (int64_t column = 0; column < left; ++column) clear(column);
+    for (int64_t column = width_ - right; column < width_; ++column) clear(column);
   }
 };
 
