@@ -8,119 +8,10 @@
 #include <vector>
 
 #include "sara/cuda/kernels.h"
-#include "sara/ops/vectorized.h"
+#include "sara/ops/group_norm_loops.h"
 
 namespace sara {
 namespace {
-
-// z = scale · x + shift of one channel of one picture.
-struct Line {
-  float scale, shift;
-};
-
-template <class T>
-SARA_INLINE float sum_of(const T* x, int64_t count) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) sum += load(x + i);
-  return sum;
-}
-
-template <class T>
-SARA_INLINE float sum_of_squares_about(float mean, const T* x, int64_t count) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) sum += (load(x + i) - mean) * (load(x + i) - mean);
-  return sum;
-}
-
-template <class T>
-SARA_INLINE void apply_line(T* y, const T* x, int64_t count, Line line, bool silu) {
-  if (silu) {
-#pragma omp simd
-    for (int64_t i = 0; i < count; ++i) {
-      const float z = load(x + i) * line.scale + line.shift;
-      store(y + i, z * sigmoid(z));
-    }
-  } else {
-#pragma omp simd
-    for (int64_t i = 0; i < count; ++i) store(y + i, load(x + i) * line.scale + line.shift);
-  }
-}
-
-struct LineSums {
-  float gradient = 0, product = 0;  // sums of dz and of dz (x - mean)
-};
-
-// dz into `inner`, and its sums; y into `output`, if wanted.
-template <bool kOutput, class T>
-SARA_INLINE LineSums inner_gradient(float* inner, T* output, const T* gradient, const T* x, int64_t count, float mean, Line line, bool silu) {
-  float sum = 0, product = 0;
-  if (silu) {
-#pragma omp simd reduction(+ : sum, product)
-    for (int64_t i = 0; i < count; ++i) {
-      const float z = load(x + i) * line.scale + line.shift, s = sigmoid(z);
-      if constexpr (kOutput) store(output + i, z * s);
-      inner[i] = load(gradient + i) * s * (1.0f + z * (1.0f - s));
-      sum += inner[i];
-      product += inner[i] * (load(x + i) - mean);
-    }
-  } else {
-#pragma omp simd reduction(+ : sum, product)
-    for (int64_t i = 0; i < count; ++i) {
-      if constexpr (kOutput) store(output + i, load(x + i) * line.scale + line.shift);
-      inner[i] = load(gradient + i);
-      sum += inner[i];
-      product += inner[i] * (load(x + i) - mean);
-    }
-  }
-  return {sum, product};
-}
-
-// dx = of_inner · dz + of_x · (x - mean) + constant
-template <class T>
-SARA_INLINE void outer_gradient(T* out, const float* inner, const T* x, int64_t count, float mean, float of_inner, float of_x, float constant) {
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) store(out + i, of_inner * inner[i] + of_x * (load(x + i) - mean) + constant);
-}
-
-SARA_VECTORIZED float sum_of_f32(const float* x, int64_t n) { return sum_of(x, n); }
-SARA_VECTORIZED float sum_of_bf16(const bf16_bits* x, int64_t n) { return sum_of(x, n); }
-SARA_VECTORIZED float squares_f32(float mean, const float* x, int64_t n) { return sum_of_squares_about(mean, x, n); }
-SARA_VECTORIZED float squares_bf16(float mean, const bf16_bits* x, int64_t n) { return sum_of_squares_about(mean, x, n); }
-SARA_VECTORIZED void apply_f32(float* y, const float* x, int64_t n, Line line, bool silu) { apply_line(y, x, n, line, silu); }
-SARA_VECTORIZED void apply_bf16(bf16_bits* y, const bf16_bits* x, int64_t n, Line line, bool silu) { apply_line(y, x, n, line, silu); }
-SARA_VECTORIZED LineSums inner_f32(float* inner, float* y, const float* g, const float* x, int64_t n, float mean, Line line, bool silu) {
-  return y ? inner_gradient<true>(inner, y, g, x, n, mean, line, silu) : inner_gradient<false>(inner, y, g, x, n, mean, line, silu);
-}
-SARA_VECTORIZED LineSums inner_bf16(float* inner, bf16_bits* y, const bf16_bits* g, const bf16_bits* x, int64_t n, float mean, Line line, bool silu) {
-  return y ? inner_gradient<true>(inner, y, g, x, n, mean, line, silu) : inner_gradient<false>(inner, y, g, x, n, mean, line, silu);
-}
-SARA_VECTORIZED void outer_f32(float* out, const float* inner, const float* x, int64_t n, float mean, float a, float b, float c) {
-  outer_gradient(out, inner, x, n, mean, a, b, c);
-}
-SARA_VECTORIZED void outer_bf16(bf16_bits* out, const float* inner, const bf16_bits* x, int64_t n, float mean, float a, float b, float c) {
-  outer_gradient(out, inner, x, n, mean, a, b, c);
-}
-
-template <class T>
-struct Loops;
-template <>
-struct Loops<float> {
-  static constexpr auto sum = sum_of_f32;
-  static constexpr auto squares = squares_f32;
-  static constexpr auto apply = apply_f32;
-  static constexpr auto inner = inner_f32;
-  static constexpr auto outer = outer_f32;
-};
-template <>
-struct Loops<bf16_bits> {
-  static constexpr auto sum = sum_of_bf16;
-  static constexpr auto squares = squares_bf16;
-  static constexpr auto apply = apply_bf16;
-  static constexpr auto inner = inner_bf16;
-  static constexpr auto outer = outer_bf16;
-};
 
 struct Shape {
   Shape(const torch::Tensor& x, int64_t groups) : batch(x.size(0)), channels(x.size(1)), groups(groups), area(x.numel() / std::max<int64_t>(1, batch * channels)) {}
@@ -134,9 +25,9 @@ void find_statistics(float* mean, float* rstd, const T* x, const Shape& shape, d
   at::parallel_for(0, shape.batch * shape.groups, 1, [&](int64_t first, int64_t last) {
     for (int64_t group = first; group < last; ++group) {
       double sum = 0, squares = 0;
-      for (int64_t c = 0; c < shape.group_channels(); ++c) sum += Loops<T>::sum(x + group * shape.group_size() + c * shape.area, shape.area);
+      for (int64_t c = 0; c < shape.group_channels(); ++c) sum += sum_of_plane(x + group * shape.group_size() + c * shape.area, shape.area);
       mean[group] = static_cast<float>(sum / double(shape.group_size()));
-      for (int64_t c = 0; c < shape.group_channels(); ++c) squares += Loops<T>::squares(mean[group], x + group * shape.group_size() + c * shape.area, shape.area);
+      for (int64_t c = 0; c < shape.group_channels(); ++c) squares += squares_of_plane(mean[group], x + group * shape.group_size() + c * shape.area, shape.area);
       rstd[group] = static_cast<float>(1 / std::sqrt(squares / double(shape.group_size()) + eps));
     }
   });
@@ -148,7 +39,7 @@ struct Norm {
       : shape(shape), weight_fp32(weight.detach().to(torch::kFloat).contiguous()), bias_fp32(bias.detach().to(torch::kFloat).contiguous()),
         mean(statistics.mean.const_data_ptr<float>()), rstd(statistics.rstd.const_data_ptr<float>()),
         weight(weight_fp32.const_data_ptr<float>()), bias(bias_fp32.const_data_ptr<float>()) {}
-  Line line(int64_t group, int64_t channel) const {
+  ChannelLine line(int64_t group, int64_t channel) const {
     const float scale = rstd[group] * weight[channel];
     return {scale, bias[channel] - mean[group] * scale};
   }
@@ -162,7 +53,7 @@ void apply(T* y, const T* x, const Norm& norm, bool silu) {
   const Shape& shape = norm.shape;
   at::parallel_for(0, shape.batch * shape.channels, 1 + 16384 / std::max<int64_t>(1, shape.area), [&](int64_t first, int64_t last) {
     for (int64_t plane = first; plane < last; ++plane)
-      Loops<T>::apply(y + plane * shape.area, x + plane * shape.area, shape.area, norm.line(plane / shape.group_channels(), plane % shape.channels), silu);
+      normalize_plane(y + plane * shape.area, x + plane * shape.area, shape.area, norm.line(plane / shape.group_channels(), plane % shape.channels), silu);
   });
 }
 
@@ -176,7 +67,7 @@ void backward(T* out, T* output, float* weight_parts, float* bias_parts, const T
       double sum = 0, product = 0;  // over the group, weighted
       for (int64_t c = 0; c < shape.group_channels(); ++c) {
         const int64_t plane = group * shape.group_channels() + c, channel = plane % shape.channels;
-        const LineSums sums = Loops<T>::inner(inner.data() + c * shape.area, output ? output + plane * shape.area : nullptr, gradient + plane * shape.area, x + plane * shape.area, shape.area,
+        const PlaneSums sums = inner_gradient(inner.data() + c * shape.area, output ? output + plane * shape.area : nullptr, gradient + plane * shape.area, x + plane * shape.area, shape.area,
                                               mean, norm.line(group, channel), silu);
         bias_parts[plane] = sums.gradient;
         weight_parts[plane] = sums.product * rstd;
@@ -187,7 +78,7 @@ void backward(T* out, T* output, float* weight_parts, float* bias_parts, const T
       const auto of_x = static_cast<float>(-double{rstd} * rstd * rstd * product / double(shape.group_size()));
       for (int64_t c = 0; c < shape.group_channels(); ++c) {
         const int64_t plane = group * shape.group_channels() + c;
-        Loops<T>::outer(out + plane * shape.area, inner.data() + c * shape.area, x + plane * shape.area, shape.area, mean, rstd * norm.weight[plane % shape.channels], of_x, constant);
+        outer_gradient(out + plane * shape.area, inner.data() + c * shape.area, x + plane * shape.area, shape.area, mean, rstd * norm.weight[plane % shape.channels], of_x, constant);
       }
     }
   });

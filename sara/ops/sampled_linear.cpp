@@ -9,6 +9,7 @@
 
 #include "sara/base/error.h"
 #include "sara/ops/sampled_rows.h"
+#include "sara/ops/turn.h"
 #include "sara/ops/vectorized.h"
 
 namespace sara {
@@ -39,22 +40,11 @@ struct Numbers {
   bool is_map;
   int64_t area;
 
-  // Some channels at a time, whose lines stay in the second cache, and of these some tokens, whose numbers lie in a row.
+  // Some channels at a time, whose lines stay in the second cache.
   void turn_tokens(T* lines, int64_t line, Range of_tokens, Range of_channels, TurnBlock<T> turn_block) const {
-    constexpr int64_t kTogether = 128, kBlock = kTurnBlock<T>;
+    constexpr int64_t kTogether = 128;
     for (int64_t first = of_channels.begin; first < of_channels.end; first += kTogether)
-      for (int64_t t0 = of_tokens.begin; t0 < of_tokens.end; t0 += kBlock)
-        for (int64_t c0 = first; c0 < std::min(of_channels.end, first + kTogether); c0 += kBlock) {
-          T* const to = lines + (c0 - of_channels.begin) * line + t0 - of_tokens.begin;
-          const int64_t c1 = std::min(of_channels.end, c0 + kBlock), t1 = std::min(of_tokens.end, t0 + kBlock);
-          for (int64_t t = t1; t < std::min(of_tokens.end, t1 + kBlock); ++t) __builtin_prefetch(at + t * channels + c0);
-          if (t1 - t0 == kBlock && c1 - c0 == kBlock) {
-            turn_block(to, line, at + t0 * channels + c0, channels);
-            continue;
-          }
-          for (int64_t c = c0; c < c1; ++c)
-            for (int64_t t = t0; t < t1; ++t) to[(c - c0) * line + t - t0] = at[t * channels + c];
-        }
+      turn_matrix(lines + (first - of_channels.begin) * line, line, at + of_tokens.begin * channels + first, channels, of_tokens.size(), std::min(kTogether, of_channels.end - first), turn_block);
   }
 
   // A map's channels lie together already, picture by picture.
@@ -155,7 +145,7 @@ TokenOperand TokenOperand::of_map(const torch::Tensor& map) {
 }
 
 const torch::Tensor& TokenOperand::tokens() {
-  if (!tokens_.defined()) tokens_ = map_.flatten(2).transpose(1, 2).reshape({-1, channels_});
+  if (!tokens_.defined()) tokens_ = tokens_of_map(map_).view({-1, channels_});
   return tokens_;
 }
 

@@ -6,6 +6,7 @@
 #include "sara/ops/channel_sums.h"
 #include "sara/ops/group_norm.h"
 #include "sara/ops/matrix_product.h"
+#include "sara/ops/turn.h"
 #include "sara/ops/weight_gradient.h"
 
 namespace sara {
@@ -15,7 +16,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 torch::Tensor matrix(const torch::Tensor& weight) { return weight.detach().flatten(1); }
-torch::Tensor turned(const torch::Tensor& map) { return map.flatten(2).transpose(1, 2); }  // a view [B, H W, C] of [B, C, H, W]
 
 // A dense gradient in the weight's own shape.
 torch::Tensor shaped(const torch::Tensor& gradient, const torch::Tensor& weight) { return gradient.defined() ? gradient.view(weight.sizes()) : gradient; }
@@ -26,7 +26,7 @@ struct MapToTokensFunction : torch::autograd::Function<MapToTokensFunction> {
     const NormStatistics statistics = group_norm_statistics(x, groups, eps);
     context->save_for_backward({x, norm_weight, norm_bias, weight, bias, statistics.mean, statistics.rstd});
     context->saved_data["silu"] = silu;
-    return product_with_transposed(turned(group_norm_apply(x, statistics, norm_weight, norm_bias, silu)), matrix(weight), bias.detach());
+    return product_with_transposed(tokens_of_map(group_norm_apply(x, statistics, norm_weight, norm_bias, silu)), matrix(weight), bias.detach());
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -36,7 +36,7 @@ struct MapToTokensFunction : torch::autograd::Function<MapToTokensFunction> {
     const bool silu = context->saved_data["silu"].toBool();
     TokenOperand gradient(gradients[0]);
     torch::Tensor of_weight, of_bias;
-    const torch::Tensor of_norm = product_with(gradients[0], matrix(weight)).transpose(1, 2).reshape(x.sizes());
+    const torch::Tensor of_norm = map_of_tokens(product_with(gradients[0], matrix(weight)), x.sizes());
     const NormGradients of = group_norm_backward(of_norm, x, statistics, norm_weight, norm_bias, silu, is_trained(weight));
     if (is_trained(weight)) {
       TokenOperand input = TokenOperand::of_map(of.output);
@@ -51,8 +51,7 @@ struct TokensToMapFunction : torch::autograd::Function<TokensToMapFunction> {
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& tokens, const torch::Tensor& weight, const torch::Tensor& bias, const torch::Tensor& residual) {
     context->save_for_backward({is_trained(weight) ? tokens : torch::Tensor(), weight, bias});
     context->saved_data["residual"] = residual.requires_grad();
-    const torch::Tensor turned_map = product_with_transposed(tokens, matrix(weight), bias.detach());  // [B, H W, out]
-    return turned_map.transpose(1, 2).view_as(residual).add(residual);
+    return map_of_tokens(product_with_transposed(tokens, matrix(weight), bias.detach()), residual.sizes()).add_(residual);
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -64,7 +63,7 @@ struct TokensToMapFunction : torch::autograd::Function<TokensToMapFunction> {
       of_weight = shaped(linear_weight_gradient(weight, output, input), weight);
     }
     if (is_trained(bias)) of_bias = small_gradient(bias, sum_over_positions(gradient).sum(0));
-    return {product_with(turned(gradient), matrix(weight)), of_weight, of_bias, context->saved_data["residual"].toBool() ? gradients[0] : torch::Tensor()};
+    return {product_with(tokens_of_map(gradient), matrix(weight)), of_weight, of_bias, context->saved_data["residual"].toBool() ? gradients[0] : torch::Tensor()};
   }
 };
 

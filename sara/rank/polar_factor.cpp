@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/rank/polar_factor.h"
 
-#include <ATen/ops/linalg_eigh.h>
 #include <ATen/ops/searchsorted.h>
 
 #include <algorithm>
 
 #include "sara/ops/sampled_linear.h"
+#include "sara/rank/inverse_root.h"
 #include "sara/rank/polar_express.h"
 #include "sara/rank/sparse_gram.h"
 #include "sara/sparse/gather_scatter.h"
@@ -57,14 +57,6 @@ torch::Tensor polar_entries(const torch::Tensor& values, const torch::Tensor& in
   else  // x root, and the tokens of both are x's columns
     sampled_linear_add_(out, indices, row_starts, TokenOperand::of_map(x.unsqueeze(0)), TokenOperand(root));
   return out;
-}
-
-torch::Tensor inverse_root(const torch::Tensor& gram) {
-  constexpr double kCutoff = 1e-3;  // of s_max
-  const auto [squares, q] = at::linalg_eigh(gram);
-  const torch::Tensor s = squares.clamp_min(0).sqrt();  // ascending
-  const torch::Tensor inverse = torch::where(s.gt(kCutoff * s[-1]), s.reciprocal(), torch::zeros_like(s));
-  return (q * inverse).matmul(q.t());
 }
 
 }  // namespace sara

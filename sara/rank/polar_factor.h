@@ -16,9 +16,6 @@ torch::Tensor polar_factor(const torch::Tensor& matrix);
 // relative error against the fp64 decomposition is below 2e-3 (1e-4 on masks without values near the cutoff).
 torch::Tensor polar_factor_by_gram(const torch::Tensor& matrix);
 
-// Q_k S_k^-1 Q_k^T of that, from the Gram matrix [n, n].
-torch::Tensor inverse_root(const torch::Tensor& gram);
-
 // polar_factor() at the entries of a sparse matrix alone, `values` [n] at the sorted flat `indices` [n] and 0 elsewhere -> [n]. On a CPU it costs
 // what the entries need beside the eigendecomposition: the Gram matrix from pairs of them while they are few (rank/sparse_gram.h), the result from
 // one dot product each (ops/sampled_linear.h). Of more than three tenths of a matrix, or out of order, it is the dense one, gathered.
