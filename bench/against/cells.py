@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from bench.against import peers as others
 
-# Ours, run by the program: flags beside the common ones. A tenth of the budget, and nothing but conv_in (so that the gradient still
-# flows through every layer), tell what sparse weight gradients cost.
-OURS = {"sara": "budget", "sara-tenth": "tenth", "sara-frozen": "frozen"}
+# Ours, run by the program: the part of the budget that is trained. What the sparse weight gradients take of a step, at the budget and at a tenth
+# of it, is measured in runs of their own, in which every step has one of the frozen model beside it.
+OURS = {"sara": 1, "sara-share": 1, "sara-tenth": 10}
+WITH_FROZEN = ("sara-share", "sara-tenth")
 EAGER = "eager-saved"
 PEERS = (*others.PEERS, *OURS, EAGER)
 PRECISIONS = others.EVERY

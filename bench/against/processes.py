@@ -7,10 +7,8 @@ import pathlib
 import subprocess
 import sys
 
-from bench.against.cells import EAGER, OURS
+from bench.against.cells import EAGER, OURS, WITH_FROZEN
 from bench.against.machine import ROOT
-
-FROZEN = ("--include", r"^unet\.conv_in\.weight$", "--budget", "1000", "--lambda-rank", "0")
 
 
 class RunFailed(Exception):
@@ -73,7 +71,7 @@ def run_worker(cell, settings, errors):
 
 
 def ours_command(cell, settings):
-    budget = {"budget": ("--budget", str(settings["budget"])), "tenth": ("--budget", str(settings["budget"] // 10)), "frozen": FROZEN}[OURS[cell.peer]]
+    budget = ["--budget", str(settings["budget"] // OURS[cell.peer])] + ["--compare-frozen"] * (cell.peer in WITH_FROZEN)
     counts = ["--steps", str(settings["steps"]), "--warmup", str(settings["warmup"])]
     return [settings["sara"], "bench", "train-step", *task_flags(cell, settings), *budget, "--lr", "1e-4", *counts, "--json", *settings["ours_flags"]]
 

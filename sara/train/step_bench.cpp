@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
+#include <utility>
 
 #include "sara/base/error.h"
 #include "sara/pipelines/text_to_image.h"
@@ -37,6 +39,29 @@ class Stopwatch {
 
 constexpr int64_t kTextTokens = 77;
 
+// While it lives no weight is trained.
+class Frozen {
+ public:
+  explicit Frozen(const NamedTensors& tensors) {
+    for (const auto& [name, tensor] : tensors)
+      if (tensor.requires_grad()) trained_.push_back(tensor);
+    set(false);
+  }
+  ~Frozen() { set(true); }
+  Frozen(const Frozen&) = delete;
+  Frozen& operator=(const Frozen&) = delete;
+
+ private:
+  void set(bool trained) const {
+    for (const auto& tensor : trained_) tensor.set_requires_grad(trained);
+  }
+  std::vector<torch::Tensor> trained_;
+};
+
+struct PassSeconds {
+  double forward, backward;
+};
+
 }  // namespace
 
 Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& component, int64_t pixels_a_latent, const StepBenchOptions& options,
@@ -46,7 +71,7 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
   }
   NamedTensors tensors;
   for (auto& item : denoiser->named_parameters()) tensors.emplace_back(component + "." + item.key(), item.value());
-  const auto method = make_method(options.method, tensors, method_options, options.warmup + options.steps);
+  const auto method = make_method(options.method, tensors, method_options, 2 * (options.warmup + options.steps) + 2);
   const double lr = method_options.lr() ? *method_options.lr() : method->default_lr();
 
   const auto inputs = denoiser->inputs();
@@ -58,7 +83,7 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
   if (frames) shape.insert(shape.begin() + 2, *frames);
   const MemoryLevel level = choose_memory_level(*denoiser, size, memory, kStateBytes * method->trained());
   torch::manual_seed(method_options.seed());
-  std::vector<double> forward, backward, optimizer, rank, step_seconds;
+  std::vector<double> forward, backward, optimizer, rank, step_seconds, frozen_forward, frozen_backward, weight_gradients;
   int64_t saved = 0;
   for (int64_t step = 1; step <= options.warmup + options.steps; ++step) {
     const auto sample = torch::randn(shape).to(like);
@@ -68,17 +93,26 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
     AddedConditions added;
     if (inputs.pooled_width > 0) added.pooled_text = torch::randn({options.batch_size, inputs.pooled_width}).to(like);
     if (inputs.time_ids) added.time_ids = torch::tensor({options.resolution, options.resolution, int64_t{0}, int64_t{0}, options.resolution, options.resolution}).expand({options.batch_size, -1});
-    Stopwatch watch;
-    torch::Tensor loss;
-    {
-      const LiveBytes live;
-      loss = denoising_loss(denoiser->forward(sample, timesteps, context, added), target, {});
-      saved = live.now();
+    const auto passes = [&](const torch::Tensor& latents) {
+      Stopwatch watch;
+      torch::Tensor loss;
+      {
+        const LiveBytes live;
+        loss = denoising_loss(denoiser->forward(latents, timesteps, context, added), target, {});
+        saved = live.now();
+      }
+      const double forward_s = watch.lap();
+      loss.backward();
+      loss.reset();
+      return PassSeconds{forward_s, watch.lap()};
+    };
+    std::optional<PassSeconds> frozen;
+    if (options.compare_frozen) {
+      const Frozen all(tensors);
+      frozen = passes(sample.clone().requires_grad_());
     }
-    const double forward_s = watch.lap();
-    loss.backward();
-    loss.reset();
-    const double backward_s = watch.lap();
+    const auto [forward_s, backward_s] = passes(sample);
+    Stopwatch watch;
     const auto report = method->step(step, lr);
     const double optimizer_s = watch.lap();
     if (step <= options.warmup) continue;
@@ -87,9 +121,13 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
     optimizer.push_back(optimizer_s);
     rank.push_back(report.rank_seconds);
     step_seconds.push_back(forward_s + backward_s + optimizer_s);
+    if (!frozen) continue;
+    frozen_forward.push_back(frozen->forward);
+    frozen_backward.push_back(frozen->backward);
+    weight_gradients.push_back(backward_s - frozen->backward);
   }
   const double peak = double(peak_resident_bytes()) / 1e9, rank_mean = method->rank_seconds();
-  return {{"resolution", options.resolution},
+  Json result{{"resolution", options.resolution},
           {"batch_size", options.batch_size},
           {"precision", options.precision},
           {"method", options.method},
@@ -106,6 +144,13 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
           {"saved_activation_bytes", saved},
           {"samples", {{"forward_s", forward}, {"backward_s", backward}, {"optimizer_s", optimizer}, {"rank_s", rank}, {"step_s", step_seconds}}},
           {"torch", TORCH_VERSION}};
+  if (options.compare_frozen) {
+    for (const auto& [name, seconds] : {std::pair{"frozen_forward_s", &frozen_forward}, {"frozen_backward_s", &frozen_backward}, {"weight_gradients_s", &weight_gradients}}) {
+      result[name] = median(*seconds);
+      result["samples"][name] = *seconds;
+    }
+  }
+  return result;
 }
 
 }  // namespace sara

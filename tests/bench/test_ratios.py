@@ -35,10 +35,9 @@ def test_a_ratio_just_at_its_bar_is_met():
     assert ratio.row({OURS: {"step_s": 2.0}, BASE: {"step_s": 4.0}})["met"] is True
 
 
-def test_the_share_of_weight_gradients_is_what_backward_takes_beyond_a_frozen_model(result):
-    frozen = {**result["runs"][2], "peer": "sara-frozen", "backward_s": [1.55]}
-    result["runs"].append(frozen)
-    assert row(result, "sparse weight gradients / our step at the budget, fp32, batch 4")["value"] == (2.0 - 1.55) / 4.5
+def test_the_share_of_weight_gradients_is_of_the_step_that_they_were_measured_in(result):
+    result["runs"].append({**result["runs"][2], "peer": "sara-share", "step_s": [5.0], "weight_gradients_s": [0.7, 0.4, 0.45]})
+    assert row(result, "sparse weight gradients / our step at the budget, fp32, batch 4")["value"] == 0.45 / 5.0
 
 
 def test_a_ratio_of_what_was_not_measured_is_none_and_neither_met_nor_missed(result):

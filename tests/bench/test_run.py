@@ -9,8 +9,8 @@ from probe import BUILD, ROOT
 from bench.against.__main__ import count, parsed, planned
 from bench.against.cells import Cell
 from bench.against.machine import OtherProcesses
-from bench.against.processes import FROZEN, ours_command
-from bench.against.result import TIMES
+from bench.against.processes import ours_command
+from bench.against.result import FROZEN_TIMES, STEP_TIMES
 
 COMMON = ("--resolution", 16, "--budget", "20K", "--batch-sizes", "2", "--warmup", 1, "--steps", 2, "--threads", 1)
 
@@ -37,7 +37,7 @@ def test_a_run_leaves_every_number_with_machine_commit_and_versions(measured):
     assert [run["peer"] for run in result["runs"]] == ["base", "lora-all", "eager-saved"]
     assert base["trained"] == 0 and lora["trained"] == pytest.approx(20_000, rel=0.3) and lora["rank"] >= 1 and lora["threads"] == 1
     for run in (base, lora):
-        assert all(len(run[field]) == 2 and all(second > 0 for second in run[field]) for field in TIMES if field != "rank_s")
+        assert all(len(run[field]) == 2 and all(second > 0 for second in run[field]) for field in STEP_TIMES if field != "rank_s")
         assert 0.1 < run["peak_rss_gb"] < 4 and 0 <= run["others_cpu"] <= 1
     assert eager["activation_bytes"] > 0 and eager["weight_copy_bytes"] == 0
     assert len(result["summaries"]) == 3 and all(row["met"] is None for row in result["ratios"])
@@ -71,12 +71,14 @@ def test_ours_runs_beside_the_peers(against, tmp_path):
     output = tmp_path / "result.json"
     model = ROOT / "models" / "mini-sd"
     flags = ("--model", model, "--resolution", 64, "--budget", "1M", "--batch-sizes", 1, "--warmup", 1, "--steps", 2, "--rounds", 1, "--threads", 1)
-    done = against(*flags, "--peers", "sara,sara-frozen", "--precisions", "fp32", "--sara", BUILD / "sara", "--ours-flags", "--rank-mode one", "--output", output)
+    done = against(*flags, "--peers", "sara,sara-tenth", "--precisions", "fp32", "--sara", BUILD / "sara", "--ours-flags", "--rank-mode one", "--output", output)
     assert done.returncode == 0, done.stderr
-    ours, frozen = json.loads(output.read_text())["runs"]
+    ours, tenth = json.loads(output.read_text())["runs"]
     assert ours["trained"] == pytest.approx(1_000_000, rel=0.01) and ours["saved_activation_bytes"] > 0 and ours["program"]
-    assert ours["method"] == "sara" and 0 < frozen["trained"] <= 1000
-    assert all(len(ours[field]) == 2 and all(second > 0 for second in ours[field]) for field in TIMES)
+    assert ours["method"] == "sara" and tenth["trained"] == pytest.approx(100_000, rel=0.01)
+    for run, fields in ((ours, STEP_TIMES), (tenth, (*STEP_TIMES, *FROZEN_TIMES))):
+        assert all(len(run[field]) == 2 and all(second > 0 for second in run[field]) for field in fields)
+    assert tenth["weight_gradients_s"] == pytest.approx([a - b for a, b in zip(tenth["backward_s"], tenth["frozen_backward_s"])]) and "weight_gradients_s" not in ours
 
 
 def test_the_flags_of_ours_reach_the_program():
@@ -84,7 +86,7 @@ def test_the_flags_of_ours_reach_the_program():
     whole, tenth = (ours_command(Cell(peer, "bf16", 4), settings) for peer in ("sara", "sara-tenth"))
     assert whole[-2:] == ["--rank-mode", "all"] and whole[whole.index("--budget") + 1] == "1000" and whole[whole.index("--batch-size") + 1] == "4"
     assert tenth[tenth.index("--budget") + 1] == "100"
-    assert set(FROZEN) < set(ours_command(Cell("sara-frozen", "fp32", 4), settings))
+    assert "--compare-frozen" in tenth and "--compare-frozen" not in whole
 
 
 def test_rounds_visit_every_cell_once_and_count_saved_bytes_only_once():

@@ -145,6 +145,14 @@ def test_a_bench_prints_every_field_with_sane_values(sara, model):
     assert all(result[name] == sorted(seconds)[1] for name, seconds in result["samples"].items()) and len(result["samples"]) == 5  # medians of 3 steps
 
 
+def test_a_frozen_step_beside_each_tells_what_the_weight_gradients_take(sara, model):
+    result = bench(sara, model, "--budget", "5%", "--compare-frozen")
+    assert result["frozen_forward_s"] > 0 and result["frozen_backward_s"] > 0
+    samples = result["samples"]
+    assert samples["weight_gradients_s"] == [a - b for a, b in zip(samples["backward_s"], samples["frozen_backward_s"])]
+    assert 9000 < result["selected"] < 11000
+
+
 def test_a_bench_counts_more_activations_for_more_pictures(sara, model):
     one, four = (bench(sara, model, "--budget", "5%", "--batch-size", count)["saved_activation_bytes"] for count in (1, 4))
     assert 2 * one < four < 6 * one
