@@ -6,7 +6,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "sara/ops/attend.h"
-#include "sara/ops/channel_sums.h"
 #include "sara/ops/layer_norm.h"
 #include "sara/ops/linear.h"
 #include "sara/ops/matrix_product.h"
@@ -54,7 +53,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const bool upcast = context->saved_data["upcast"].toBool();
     const NormStatistics statistics{saved[kMean], saved[kRstd]};
     const torch::Tensor gradient = gradients[0].contiguous();
-    torch::Tensor of_q_weight, of_k_weight, of_v_weight, of_out_weight, of_out_bias, of_context;
+    torch::Tensor of_context;
 
     const torch::Tensor normed = layer_norm_apply(x, statistics, saved[kNormWeight], saved[kNormBias]);
     if (saved[kPositions].defined()) normed.add_(saved[kPositions]);
@@ -65,8 +64,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const Attended attended = saved[kAttended].defined() ? Attended{saved[kAttended], saved[kLogSum]} : attend(p.q, p.k, p.v, heads);
 
     TokenOperand out_gradient(gradient), out_input(attended.values.to(x.scalar_type()));
-    of_out_weight = linear_weight_gradient(saved[kOutWeight], out_gradient, out_input);
-    if (is_trained(saved[kOutBias])) of_out_bias = small_gradient(saved[kOutBias], sum_over_tokens(gradient));
+    const LinearGradients of_out = linear_gradients({saved[kOutWeight], out_gradient, is_trained(saved[kOutBias])}, &out_input);
     const torch::Tensor of_attended = product_with(gradient, saved[kOutWeight]);
 
     const AttendGradients inner = attend_backward(wide(of_attended), p.q, p.k, p.v, attended, heads);
@@ -74,10 +72,14 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const torch::Tensor of_q = narrow(inner.q), of_k = narrow(inner.k), of_v = narrow(inner.v);
 
     TokenOperand q_gradient(of_q), k_gradient(of_k), v_gradient(of_v), tokens(normed), source_tokens(source);
-    of_q_weight = linear_weight_gradient(saved[kQ], q_gradient, tokens);
-    TokenOperand& of_source = other.defined() ? source_tokens : tokens;
-    of_k_weight = linear_weight_gradient(saved[kK], k_gradient, of_source);
-    of_v_weight = linear_weight_gradient(saved[kV], v_gradient, of_source);
+    const LinearLayer to_q{saved[kQ], q_gradient}, to_k{saved[kK], k_gradient}, to_v{saved[kV], v_gradient};
+    std::vector<LinearGradients> of_projections;
+    if (other.defined()) {
+      of_projections = linear_gradients({to_k, to_v}, &source_tokens);
+      of_projections.insert(of_projections.begin(), linear_gradients(to_q, &tokens));
+    } else {
+      of_projections = linear_gradients({to_q, to_k, to_v}, &tokens);
+    }
     torch::Tensor of_normed = product_with(q_gradient.tokens(), saved[kQ]);
     const auto add_source = [&](torch::Tensor& to) { to.add_(product_with(k_gradient.tokens(), saved[kK])).add_(product_with(v_gradient.tokens(), saved[kV])); };
     if (!other.defined()) {
@@ -88,8 +90,8 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       of_context = of_context.view(other.sizes());
     }
     const NormGradients of = layer_norm_backward(of_normed.view(x.sizes()), x, statistics, saved[kNormWeight], gradient);
-    return {of.input, of_context, {}, small_gradient(saved[kNormWeight], of.weight), small_gradient(saved[kNormBias], of.bias), of_q_weight, of_k_weight, of_v_weight,
-            of_out_weight, of_out_bias, {}, {}, {}, {}};
+    return {of.input, of_context, {}, small_gradient(saved[kNormWeight], of.weight), small_gradient(saved[kNormBias], of.bias), of_projections[0].weight,
+            of_projections[1].weight, of_projections[2].weight, of_out.weight, small_gradient(saved[kOutBias], of_out.sums), {}, {}, {}, {}};
   }
 };
 

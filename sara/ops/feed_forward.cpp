@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "sara/ops/channel_sums.h"
 #include "sara/ops/geglu.h"
 #include "sara/ops/layer_norm.h"
 #include "sara/ops/matrix_product.h"
@@ -63,23 +62,21 @@ struct FeedForwardFunction : torch::autograd::Function<FeedForwardFunction> {
     const NormStatistics statistics{saved[7], saved[8]};
     const torch::Tensor gradient = gradients[0].contiguous(), normed = layer_norm_apply(x, statistics, norm_weight, norm_bias), of_normed = torch::empty_like(normed);
     const auto given = pieces_of(gradient, in_weight, out_weight), inputs = pieces_of(normed, in_weight, out_weight), outputs = pieces_of(of_normed, in_weight, out_weight);
-    torch::Tensor of_in_weight, of_out_weight, in_bias_sum;
+    torch::Tensor of_in_weight, of_out_weight, in_sums, out_sums;
+    const auto add = [](torch::Tensor& sums, const torch::Tensor& more) { sums = sums.defined() ? sums.add_(more) : more; };
     for (size_t piece = 0; piece < given.size(); ++piece) {
       const torch::Tensor inner = saved.size() > kKept ? saved[kKept + piece] : product_with_transposed(inputs[piece], in_weight, in_bias);
       const GegluGradients gate = geglu_backward(product_with(given[piece], out_weight), inner);
       TokenOperand out_gradient(given[piece]), product(gate.product), in_gradient(gate.halves), in_input(inputs[piece]);
-      of_out_weight = linear_weight_gradient(out_weight, out_gradient, product);
-      of_in_weight = linear_weight_gradient(in_weight, in_gradient, in_input);
-      if (is_trained(in_bias)) {
-        const torch::Tensor sum = sum_over_tokens(gate.halves);
-        in_bias_sum = in_bias_sum.defined() ? in_bias_sum.add_(sum) : sum;
-      }
+      const LinearGradients of_out = linear_gradients({out_weight, out_gradient, is_trained(out_bias)}, &product), of_in = linear_gradients({in_weight, in_gradient, is_trained(in_bias)}, &in_input);
+      of_out_weight = of_out.weight;
+      of_in_weight = of_in.weight;
+      if (is_trained(out_bias)) add(out_sums, of_out.sums);
+      if (is_trained(in_bias)) add(in_sums, of_in.sums);
       outputs[piece].copy_(product_with(gate.halves, in_weight));
     }
-    const torch::Tensor of_out_bias = is_trained(out_bias) ? small_gradient(out_bias, sum_over_tokens(gradient)) : torch::Tensor();
-    const torch::Tensor of_in_bias = is_trained(in_bias) ? small_gradient(in_bias, in_bias_sum) : torch::Tensor();
     const NormGradients of = layer_norm_backward(of_normed, x, statistics, norm_weight, gradient);
-    return {of.input, small_gradient(norm_weight, of.weight), small_gradient(norm_bias, of.bias), of_in_weight, of_in_bias, of_out_weight, of_out_bias, {}, {}};
+    return {of.input, small_gradient(norm_weight, of.weight), small_gradient(norm_bias, of.bias), of_in_weight, small_gradient(in_bias, in_sums), of_out_weight, small_gradient(out_bias, out_sums), {}, {}};
   }
 };
 

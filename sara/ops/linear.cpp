@@ -3,7 +3,6 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "sara/ops/channel_sums.h"
 #include "sara/ops/matrix_product.h"
 #include "sara/ops/optional_tensor.h"
 #include "sara/ops/weight_gradient.h"
@@ -29,14 +28,12 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const auto saved = context->get_saved_variables();
     const torch::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2];
     TokenOperand gradient(gradients[0]);
-    torch::Tensor of_input, of_weight, of_bias;
+    torch::Tensor of_input;
     if (context->saved_data["input"].toBool()) of_input = product_with(gradients[0], like(gradients[0], weight));
-    if (x.defined()) {
-      TokenOperand input(x);
-      of_weight = linear_weight_gradient(weight, gradient, input);
-    }
-    if (is_trained(bias)) of_bias = small_gradient(bias, sum_over_tokens(gradient.tokens()));
-    return {of_input, of_weight, of_bias};
+    std::optional<TokenOperand> input;
+    if (x.defined()) input.emplace(x);
+    const LinearGradients of = linear_gradients({weight, gradient, is_trained(bias)}, input ? &*input : nullptr);
+    return {of_input, of.weight, small_gradient(bias, of.sums)};
   }
 };
 

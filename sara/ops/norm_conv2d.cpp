@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "sara/ops/channel_sums.h"
+#include "sara/ops/gradient_clock.h"
 #include "sara/ops/group_norm.h"
 #include "sara/ops/optional_tensor.h"
 #include "sara/ops/weight_gradient.h"
@@ -21,6 +22,11 @@ void keep(AutogradContext* context, const ConvolutionShape& shape) {
 ConvolutionShape kept_shape(AutogradContext* context) {
   const auto shape = context->saved_data["shape"].toIntVector();
   return {shape[0], shape[1], shape[2]};
+}
+
+torch::Tensor sums_if(bool wanted, const torch::Tensor& map) {
+  const GradientClock clock;
+  return wanted ? sum_over_positions(map) : torch::Tensor();
 }
 
 torch::Tensor bias_gradient(const torch::Tensor& bias, const torch::Tensor& sums) { return is_trained(bias) ? small_gradient(bias, sums.sum(0)) : torch::Tensor(); }
@@ -42,7 +48,7 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
     torch::Tensor of_input, of_weight;
     if (context->saved_data["input"].toBool()) of_input = convolution_input_gradient(gradient, weight.to(gradient.scalar_type()), context->saved_data["sizes"].toIntVector(), shape);
     if (x.defined()) of_weight = convolution_weight_gradient(weight, gradient, x, shape);
-    return {of_input, of_weight, bias_gradient(bias, is_trained(bias) ? sum_over_positions(gradient) : torch::Tensor()), {}};
+    return {of_input, of_weight, bias_gradient(bias, sums_if(is_trained(bias), gradient)), {}};
   }
 };
 
@@ -74,7 +80,7 @@ struct NormConv2dFunction : torch::autograd::Function<NormConv2dFunction> {
         group_norm_backward(convolution_input_gradient(gradient, weight, x.sizes(), shape), x, statistics, norm_weight, norm_bias, silu, is_trained(weight));
     const torch::Tensor of_weight = is_trained(weight) ? convolution_weight_gradient(weight, gradient, of.output, shape) : torch::Tensor();
     const bool of_shift_wanted = context->saved_data["shift"].toBool();
-    const torch::Tensor sums = of_shift_wanted || is_trained(bias) ? sum_over_positions(gradient) : torch::Tensor();
+    const torch::Tensor sums = sums_if(of_shift_wanted || is_trained(bias), gradient);
     return {of.input,
             small_gradient(norm_weight, of.weight),
             small_gradient(norm_bias, of.bias),

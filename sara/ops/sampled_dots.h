@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <c10/core/ScalarType.h>
+
 #include <cstdint>
 
 namespace sara {
@@ -15,7 +17,14 @@ using SampledDots = void (*)(float* sums, const T* row, const T* right, const in
 template <class T>
 constexpr int64_t kDotsLength = 1152 / sizeof(T);
 
-// The fastest variant that this processor runs. `length` must be a multiple of dots_lanes().
+// What the lengths of all dot products are a multiple of.
+constexpr int64_t kSampledLanes = 32;
+
+// The type in which sampled products of `dtype` are computed here: itself, or fp32 for fp16 and where the processor has no products of
+// bf16 numbers.
+at::ScalarType sampled_dtype(at::ScalarType dtype);
+
+// The fastest variant that this processor runs.
 SampledDots<float> sampled_dots_f32();
 SampledDots<uint16_t> sampled_dots_bf16();  // nullptr where the processor has no products of bf16 numbers
 

@@ -45,4 +45,6 @@ TurnBlock<float> turn_block_f32() { return turn_block<float>; }
 TurnBlock<uint16_t> turn_block_bf16() { return turn_block<uint16_t>; }
 #endif
 
+at::ScalarType sampled_dtype(at::ScalarType dtype) { return dtype == at::kBFloat16 && sampled_dots_bf16() ? at::kBFloat16 : at::kFloat; }
+
 }  // namespace sara

@@ -8,8 +8,10 @@
 #include <cstring>
 
 #include "sara/base/error.h"
+#include "sara/ops/channel_sums.h"
 #include "sara/ops/sampled_rows.h"
 #include "sara/ops/turn.h"
+#include "sara/ops/units.h"
 #include "sara/ops/vectorized.h"
 
 namespace sara {
@@ -86,49 +88,77 @@ struct TokenGroups {
   int64_t first(int64_t index) const { return std::min(tokens, chunks * index / count * chunk); }
 };
 
+// One layer on its way: its numbers, and its sums of each group of tokens where there are several.
+template <class T>
+struct Layer {
+  Layer(const SampledLinear& wanted, int64_t columns, int64_t line, int64_t parts, int64_t groups)
+      : entries(wanted.indices, wanted.row_starts, columns, columns, line * sizeof(T), parts), gradient(wanted.gradient), out(wanted.out.data_ptr<float>()),
+        totals(wanted.gradient_sums.defined() ? wanted.gradient_sums.data_ptr<float>() : nullptr) {
+    if (groups == 1) return;
+    sums = torch::zeros({groups, wanted.indices.numel()}, torch::kFloat);
+    if (totals) total_sums = torch::zeros({groups, wanted.gradient.channels()}, torch::kFloat);
+  }
+
+  float* sums_of(int64_t group) const { return sums.defined() ? sums.data_ptr<float>() + group * sums.size(1) : out; }
+  float* totals_of(int64_t group) const { return total_sums.defined() ? total_sums.data_ptr<float>() + group * total_sums.size(1) : totals; }
+  void finish() const {
+    if (sums.defined()) add_groups(out, sums);
+    if (total_sums.defined()) add_groups(totals, total_sums);
+  }
+
+  SampledEntries entries;
+  Numbers<T> gradient;
+  float *out, *totals;
+  torch::Tensor sums, total_sums;
+};
+
 // Each thread makes all that it reads: to read lines that another core has just written takes longer than to turn them again. So the threads
 // share out the groups of tokens, and the rows where groups are fewer, each with the whole input; or, where the input is the wider of the
 // two, the columns, each with the whole gradient, and never more of them than stay in the second cache.
 template <class T>
-void add_products(float* out, const torch::Tensor& indices, const torch::Tensor& row_starts, const TokenOperand& gradient, const TokenOperand& input, SampledDots<T> dots,
-                  TurnBlock<T> turn_block) {
+void add_products(const std::vector<SampledLinear>& wanted, const TokenOperand& input, SampledDots<T> dots, TurnBlock<T> turn_block) {
   constexpr int64_t kTokens = 1024 / sizeof(T), kRows = 128;
-  const int64_t count = gradient.count(), columns = input.channels(), line = spaced_line(rounded_to_lanes(std::min(count, kTokens)), sizeof(T));
+  const int64_t count = input.count(), columns = input.channels(), line = spaced_line(rounded_to_lanes(std::min(count, kTokens)), sizeof(T));
   const TokenGroups groups(count, kTokens);
-  const bool by_columns = columns > gradient.channels();
+  int64_t all_rows = 0;
+  for (const SampledLinear& layer : wanted) all_rows += layer.gradient.channels();
+  const bool by_columns = columns > all_rows;
   const int64_t near = by_columns ? columns_together(columns, columns, line * sizeof(T)) : columns;  // columns that stay near while all rows pass
   const int64_t parts = std::max((at::get_num_threads() + groups.count - 1) / groups.count, (columns + near - 1) / near);  // of a group
-  const SampledEntries entries(indices, row_starts, columns, columns, line * sizeof(T), by_columns ? parts : 1);
-  const Numbers<T> left(gradient), right(input);
+  std::vector<Layer<T>> layers;
+  for (const SampledLinear& layer : wanted) layers.emplace_back(layer, columns, line, by_columns ? parts : 1, groups.count);
+  const Numbers<T> right(input);
   std::vector<int64_t> column_starts(columns);
   for (int64_t c = 0; c < columns; ++c) column_starts[c] = c * line;
 
-  const auto add = [&](float* sums, Range group, int64_t part, T* left_lines, T* right_lines) {
-    const Range all = by_columns ? Range{0, entries.rows()} : Range{entries.first_row(part, parts, 16), entries.first_row(part + 1, parts, 16)};
-    const Range blocks = by_columns ? Range{entries.blocks() * part / parts, entries.blocks() * (part + 1) / parts} : Range{0, entries.blocks()};
-    const Range mine{entries.column(blocks.begin), entries.column(blocks.end)};
-    if (all.size() == 0 || mine.size() == 0) return;
-    for (Range tokens{group.begin, 0}; tokens.begin < group.end; tokens.begin = tokens.end) {
-      tokens.end = std::min(group.end, tokens.begin + kTokens);
-      const int64_t length = rounded_to_lanes(tokens.size());
-      right.turn(right_lines + mine.begin * line, line, tokens, mine, length, turn_block);
-      for (Range rows{all.begin, 0}; rows.begin < all.end; rows.begin = rows.end) {
-        rows.end = std::min(all.end, rows.begin + kRows);
-        left.turn(left_lines, line, tokens, rows, length, turn_block);
-        add_rows(sums, entries, rows, blocks, left_lines, line, right_lines, column_starts.data(), length, dots);
-      }
+  const auto add_layer = [&](const Layer<T>& layer, int64_t group, int64_t part, Range tokens, Range blocks, T* left_lines, const T* right_lines) {
+    const int64_t length = rounded_to_lanes(tokens.size());
+    const Range all = by_columns ? Range{0, layer.entries.rows()} : Range{layer.entries.first_row(part, parts, 16), layer.entries.first_row(part + 1, parts, 16)};
+    for (Range rows{all.begin, 0}; rows.begin < all.end; rows.begin = rows.end) {
+      rows.end = std::min(all.end, rows.begin + kRows);
+      layer.gradient.turn(left_lines, line, tokens, rows, length, turn_block);
+      add_rows(layer.sums_of(group), layer.entries, rows, blocks, left_lines, line, right_lines, column_starts.data(), length, dots);
+      if (!layer.totals || (by_columns && part > 0)) continue;
+      for (int64_t row = rows.begin; row < rows.end; ++row) layer.totals_of(group)[row] += sum_of_numbers(left_lines + (row - rows.begin) * line, length);
     }
   };
-  const torch::Tensor sums = groups.count > 1 ? torch::zeros({groups.count, indices.numel()}, torch::kFloat) : torch::Tensor();
-  at::parallel_for(0, groups.count * parts, 1, [&](int64_t begin, int64_t end) {
-    const torch::Tensor lines = torch::empty({kRows + columns, line}, left.options());
-    T* const left_lines = static_cast<T*>(lines.data_ptr());
-    for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t group = unit / parts;
-      add(sums.defined() ? sums.data_ptr<float>() + group * indices.numel() : out, groups.group(group), unit % parts, left_lines, left_lines + kRows * line);
+  const int64_t units = groups.count * parts;
+  const torch::Tensor lines = torch::empty({unit_workers(units), kRows + columns, line}, right.options());
+  take_units(units, [&](int64_t worker, int64_t unit) {
+    T* const left_lines = static_cast<T*>(lines.data_ptr()) + worker * lines.stride(0);
+    T* const right_lines = left_lines + kRows * line;
+    const int64_t group_index = unit / parts, part = unit % parts;
+    const Range group = groups.group(group_index);
+    for (Range tokens{group.begin, 0}; tokens.begin < group.end; tokens.begin = tokens.end) {
+      tokens.end = std::min(group.end, tokens.begin + kTokens);
+      const SampledEntries& entries = layers.front().entries;  // all layers' blocks are cut alike
+      const Range blocks = by_columns ? Range{entries.blocks() * part / parts, entries.blocks() * (part + 1) / parts} : Range{0, entries.blocks()};
+      const Range mine{entries.column(blocks.begin), entries.column(blocks.end)};
+      right.turn(right_lines + mine.begin * line, line, tokens, mine, rounded_to_lanes(tokens.size()), turn_block);
+      for (const Layer<T>& layer : layers) add_layer(layer, group_index, part, tokens, blocks, left_lines, right_lines);
     }
   });
-  if (sums.defined()) add_groups(out, sums);
+  for (const Layer<T>& layer : layers) layer.finish();
 }
 
 }  // namespace
@@ -149,14 +179,18 @@ const torch::Tensor& TokenOperand::tokens() {
   return tokens_;
 }
 
-void sampled_linear_add_(const torch::Tensor& out, const torch::Tensor& indices, const torch::Tensor& row_starts, const TokenOperand& gradient, const TokenOperand& input) {
+void sampled_linear_add_(const std::vector<SampledLinear>& layers, const TokenOperand& input) {
   RECORD_FUNCTION("sara::sampled_linear", {});
-  SARA_CHECK(out.is_contiguous() && out.numel() == indices.numel() && out.scalar_type() == torch::kFloat && gradient.count() == input.count() && row_starts.numel() == gradient.channels() + 1);
-  SARA_CHECK(gradient.given().scalar_type() == input.given().scalar_type());
+  for (const auto& [out, indices, row_starts, gradient, sums] : layers) {
+    SARA_CHECK(out.is_contiguous() && out.numel() == indices.numel() && out.scalar_type() == torch::kFloat && row_starts.numel() == gradient.channels() + 1);
+    SARA_CHECK(gradient.count() == input.count() && gradient.given().scalar_type() == input.given().scalar_type());
+    SARA_CHECK(!sums.defined() || (sums.is_contiguous() && sums.scalar_type() == torch::kFloat && sums.numel() == gradient.channels()));
+  }
+  if (layers.empty()) return;
   if (sampled_dtype(input.given().scalar_type()) == torch::kBFloat16)
-    add_products<uint16_t>(out.data_ptr<float>(), indices, row_starts, gradient, input, sampled_dots_bf16(), turn_block_bf16());
+    add_products<uint16_t>(layers, input, sampled_dots_bf16(), turn_block_bf16());
   else
-    add_products<float>(out.data_ptr<float>(), indices, row_starts, gradient, input, sampled_dots_f32(), turn_block_f32());
+    add_products<float>(layers, input, sampled_dots_f32(), turn_block_f32());
 }
 
 }  // namespace sara

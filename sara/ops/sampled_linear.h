@@ -3,6 +3,8 @@
 
 #include <torch/types.h>
 
+#include <vector>
+
 namespace sara {
 
 // One side of a linear layer's weight gradient: numbers of `count` tokens and `channels` channels, token-major [..., channels]
@@ -26,8 +28,16 @@ class TokenOperand {
   int64_t count_ = 0, channels_ = 0;
 };
 
-// Adds the entries of dW[o, i] = sum_t gradient[t, o] · input[t, i] at `indices` (as sampled_matmul_add_) to `out`. Some tokens at a time
-// are turned, so that each channel's lie together, of the gradient's channels those whose entries come next.
-void sampled_linear_add_(const torch::Tensor& out, const torch::Tensor& indices, const torch::Tensor& row_starts, const TokenOperand& gradient, const TokenOperand& input);
+// What is wanted of one layer: out[k] += dW[indices[k]] for dW[o, i] = sum_t gradient[t, o] · input[t, i] [out, in] and sorted flat positions
+// `indices` (int32), in fp32; `row_starts` as in Values::Slot.
+struct SampledLinear {
+  torch::Tensor out, indices, row_starts;
+  const TokenOperand& gradient;
+  torch::Tensor gradient_sums = {};  // [out], fp32: the gradient's sums over tokens are added, for its bias; may be undefined
+};
+
+// For layers with the same input. The cost is that of as many dot products as there are indices: no dense gradient exists. Some tokens at a time are
+// turned, so that each channel's lie together, of the gradients' channels those whose entries come next. The same bits at any thread count.
+void sampled_linear_add_(const std::vector<SampledLinear>& layers, const TokenOperand& input);
 
 }  // namespace sara

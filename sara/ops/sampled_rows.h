@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "sara/ops/sampled_dots.h"
-#include "sara/ops/sampled_matmul.h"
 
 namespace sara {
 

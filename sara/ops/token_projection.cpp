@@ -3,7 +3,6 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "sara/ops/channel_sums.h"
 #include "sara/ops/group_norm.h"
 #include "sara/ops/matrix_product.h"
 #include "sara/ops/turn.h"
@@ -34,16 +33,13 @@ struct MapToTokensFunction : torch::autograd::Function<MapToTokensFunction> {
     const torch::Tensor &x = saved[0], &norm_weight = saved[1], &norm_bias = saved[2], &weight = saved[3], &bias = saved[4];
     const NormStatistics statistics{saved[5], saved[6]};
     const bool silu = context->saved_data["silu"].toBool();
-    TokenOperand gradient(gradients[0]);
-    torch::Tensor of_weight, of_bias;
     const torch::Tensor of_norm = map_of_tokens(product_with(gradients[0], matrix(weight)), x.sizes());
     const NormGradients of = group_norm_backward(of_norm, x, statistics, norm_weight, norm_bias, silu, is_trained(weight));
-    if (is_trained(weight)) {
-      TokenOperand input = TokenOperand::of_map(of.output);
-      of_weight = shaped(linear_weight_gradient(weight, gradient, input), weight);
-    }
-    if (is_trained(bias)) of_bias = small_gradient(bias, sum_over_tokens(gradient.tokens()));
-    return {of.input, small_gradient(norm_weight, of.weight), small_gradient(norm_bias, of.bias), of_weight, of_bias, {}, {}, {}};
+    TokenOperand gradient(gradients[0]);
+    std::optional<TokenOperand> input;
+    if (is_trained(weight)) input = TokenOperand::of_map(of.output);
+    const LinearGradients projection = linear_gradients({weight, gradient, is_trained(bias)}, input ? &*input : nullptr);
+    return {of.input, small_gradient(norm_weight, of.weight), small_gradient(norm_bias, of.bias), shaped(projection.weight, weight), small_gradient(bias, projection.sums), {}, {}, {}};
   }
 };
 
@@ -57,13 +53,11 @@ struct TokensToMapFunction : torch::autograd::Function<TokensToMapFunction> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
     const torch::Tensor &tokens = saved[0], &weight = saved[1], &bias = saved[2], gradient = gradients[0].contiguous();
-    torch::Tensor of_weight, of_bias;
-    if (tokens.defined()) {
-      TokenOperand output = TokenOperand::of_map(gradient), input(tokens);
-      of_weight = shaped(linear_weight_gradient(weight, output, input), weight);
-    }
-    if (is_trained(bias)) of_bias = small_gradient(bias, sum_over_positions(gradient).sum(0));
-    return {product_with(tokens_of_map(gradient), matrix(weight)), of_weight, of_bias, context->saved_data["residual"].toBool() ? gradients[0] : torch::Tensor()};
+    TokenOperand output = TokenOperand::of_map(gradient);
+    std::optional<TokenOperand> input;
+    if (tokens.defined()) input.emplace(tokens);
+    const LinearGradients of = linear_gradients({weight, output, is_trained(bias)}, input ? &*input : nullptr);
+    return {product_with(tokens_of_map(gradient), matrix(weight)), shaped(of.weight, weight), small_gradient(bias, of.sums), context->saved_data["residual"].toBool() ? gradients[0] : torch::Tensor()};
   }
 };
 

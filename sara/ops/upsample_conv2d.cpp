@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "sara/ops/channel_sums.h"
+#include "sara/ops/gradient_clock.h"
 #include "sara/ops/weight_gradient.h"
 
 namespace sara {
@@ -30,8 +31,11 @@ struct UpsampleConv2dFunction : torch::autograd::Function<UpsampleConv2dFunction
     const auto kept = context->saved_data["shape"].toIntVector(), sizes = context->saved_data["sizes"].toIntVector(), large = context->saved_data["large"].toIntVector();
     const ConvolutionShape shape{kept[0], kept[1], kept[2]};
     torch::Tensor of_weight, of_bias;
-    if (x.defined()) of_weight = convolution_weight_gradient(weight, gradient, at::upsample_nearest2d(x, large), shape);
-    if (is_trained(bias)) of_bias = small_gradient(bias, sum_over_positions(gradient).sum(0));
+    {
+      const GradientClock clock;
+      if (x.defined()) of_weight = convolution_weight_gradient(weight, gradient, at::upsample_nearest2d(x, large), shape);
+      if (is_trained(bias)) of_bias = small_gradient(bias, sum_over_positions(gradient).sum(0));
+    }
     const torch::Tensor of_large = convolution_input_gradient(gradient, weight, {sizes[0], sizes[1], large[0], large[1]}, shape);
     return {at::upsample_nearest2d_backward(of_large, large, sizes), of_weight, of_bias, {}, {}, {}};
   }

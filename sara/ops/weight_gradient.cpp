@@ -8,6 +8,8 @@
 
 #include "sara/base/error.h"
 #include "sara/cuda/kernels.h"
+#include "sara/ops/channel_sums.h"
+#include "sara/ops/gradient_clock.h"
 #include "sara/sparse/capture.h"
 #include "sara/sparse/gather_scatter.h"
 
@@ -42,25 +44,48 @@ void gather_by_rows(const GradientSink& sink, const std::function<torch::Tensor(
   }
 }
 
-}  // namespace
-
+// Of one layer whose entries are not single products on the CPU.
 torch::Tensor linear_weight_gradient(const torch::Tensor& weight, TokenOperand& gradient, TokenOperand& input) {
-  if (!is_trained(weight)) return {};
   const auto sink = gradient_sink(weight);
   if (!sink) return gradient.tokens().t().mm(input.tokens()).to(weight.scalar_type());
   const Values::Slot& slot = sink->values->slots()[sink->slot];
   if (slot.indices.numel() == 0) return {};
   if (const auto* kernels = cuda::kernels(weight.device()); kernels && is_sampled(slot))
     kernels->sampled_linear(sink->values->open_gradient_(sink->slot), slot.indices, gradient.tokens(), input.tokens());
-  else if (is_sampled(slot))
-    sampled_linear_add_(sink->values->open_gradient_(sink->slot), slot.indices, slot.row_starts, gradient, input);
   else
     gather_by_rows(*sink, [&](int64_t begin, int64_t end) { return gradient.tokens().narrow(1, begin, end - begin).t().mm(input.tokens()); });
   return {};
 }
 
+torch::Tensor sums_of(const TokenOperand& gradient) { return gradient.is_map() ? sum_over_positions(gradient.given()).sum(0) : sum_over_tokens(gradient.given()); }
+
+}  // namespace
+
+std::vector<LinearGradients> linear_gradients(const std::vector<LinearLayer>& layers, TokenOperand* input) {
+  const GradientClock clock;
+  std::vector<LinearGradients> out(layers.size());
+  std::vector<SampledLinear> sampled;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const auto& [weight, gradient, has_trained_bias] = layers[i];
+    const auto sink = is_trained(weight) ? gradient_sink(weight) : std::nullopt;
+    const bool goes_along = sink && weight.is_cpu() && sink->values->slots()[sink->slot].indices.numel() > 0 && is_sampled(sink->values->slots()[sink->slot]);  // its sums too
+    if (has_trained_bias) out[i].sums = goes_along ? torch::zeros({gradient.channels()}, torch::kFloat) : sums_of(gradient);
+    if (goes_along) {
+      const Values::Slot& slot = sink->values->slots()[sink->slot];
+      sampled.push_back({sink->values->open_gradient_(sink->slot), slot.indices, slot.row_starts, gradient, out[i].sums});
+    } else if (is_trained(weight)) {
+      out[i].weight = linear_weight_gradient(weight, gradient, *input);
+    }
+  }
+  if (!sampled.empty()) sampled_linear_add_(sampled, *input);
+  return out;
+}
+
+LinearGradients linear_gradients(const LinearLayer& layer, TokenOperand* input) { return linear_gradients(std::vector{layer}, input).front(); }
+
 torch::Tensor convolution_weight_gradient(const torch::Tensor& weight, const torch::Tensor& gradient, const torch::Tensor& input, const ConvolutionShape& shape) {
   if (!is_trained(weight)) return {};
+  const GradientClock clock;
   const auto rows = [&](int64_t begin, int64_t end) {
     const torch::Tensor part = gradient.narrow(1, begin, end - begin).contiguous(), part_weight = weight.narrow(0, begin, end - begin).to(input.scalar_type());
     return std::get<1>(at::convolution_backward(part, input, part_weight, c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding}, {1, 1},
@@ -83,6 +108,7 @@ torch::Tensor convolution_weight_gradient(const torch::Tensor& weight, const tor
 
 torch::Tensor small_gradient(const torch::Tensor& parameter, const torch::Tensor& gradient) {
   if (!is_trained(parameter)) return {};
+  const GradientClock clock;
   const auto sink = gradient_sink(parameter);
   if (!sink) return gradient.to(parameter.scalar_type());
   sink->values->gather_gradient_(sink->slot, gradient);

@@ -3,6 +3,8 @@
 
 #include <torch/types.h>
 
+#include <vector>
+
 #include "sara/ops/sampled_convolution.h"
 #include "sara/ops/sampled_linear.h"
 
@@ -12,16 +14,29 @@ namespace sara {
 //   frozen (requires_grad false)           nothing; an undefined tensor
 //   captured (sparse/capture.h)            the active entries, added to the compact gradient; an undefined tensor
 //   trained as a whole                     the dense gradient in the parameter's dtype
-// Captured entries are computed one by one (sampled_matmul.h) up to the density where a dense product is cheaper; beyond it
+// Captured entries are computed one by one (sampled_linear.h, sampled_convolution.h) up to the density where a dense product is cheaper; beyond it
 // the dense product is made in tiles of some rows, so that no dense gradient exists either way.
 
-// weight [out, in], gradient [K, out], input [K, in].
-torch::Tensor linear_weight_gradient(const torch::Tensor& weight, TokenOperand& gradient, TokenOperand& input);
+// One of the linear layers that read the same input: weight [out, in], gradient [K, out].
+struct LinearLayer {
+  const torch::Tensor& weight;
+  TokenOperand& gradient;
+  bool has_trained_bias = false;
+};
+struct LinearGradients {
+  torch::Tensor weight;
+  torch::Tensor sums;  // [out], fp32: of the gradient over tokens, where the bias is trained
+};
+
+// input [K, in]; null where no weight is trained.
+std::vector<LinearGradients> linear_gradients(const std::vector<LinearLayer>& layers, TokenOperand* input);
+LinearGradients linear_gradients(const LinearLayer& layer, TokenOperand* input);
 
 // weight [out, in, kernel, kernel], gradient [B, out, H', W'], input [B, in, H, W].
 torch::Tensor convolution_weight_gradient(const torch::Tensor& weight, const torch::Tensor& gradient, const torch::Tensor& input, const ConvolutionShape& shape);
 
-// A gradient that is computed whole because it is small (biases, norms): gathered, or given back in the parameter's dtype.
+// A gradient that is computed whole because it is small (biases, norms): gathered, or given back in the parameter's dtype. Nothing of a frozen one, whose
+// gradient may be undefined.
 torch::Tensor small_gradient(const torch::Tensor& parameter, const torch::Tensor& gradient);
 
 // Whether any gradient of `parameter` (which may be undefined) is wanted.

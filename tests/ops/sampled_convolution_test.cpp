@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sara/ops/sampled_convolution.h"
+
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include <cmath>
+
+#include "sara/ops/sampled_dots.h"
+#include "sara/ops/sampled_windows.h"
+
+namespace sara {
+namespace {
+
+struct ConvolutionCase {
+  int64_t batch, in, out, height, width;  // of the input
+  ConvolutionShape shape;
+  double density;
+};
+
+struct SampledConvolution : testing::TestWithParam<ConvolutionCase> {
+  torch::Tensor input, gradient, expected, indices, starts;
+
+  void make(at::ScalarType dtype) {
+    const auto [batch, in, out, height, width, shape, density] = GetParam();
+    input = torch::randn({batch, in, height, width}).to(dtype);
+    const torch::Tensor weight = torch::zeros({out, in, shape.kernel, shape.kernel}, torch::kDouble).requires_grad_();
+    const torch::Tensor result = torch::conv2d(input.to(torch::kDouble), weight, {}, shape.stride, shape.padding);
+    gradient = torch::randn(result.sizes()).to(dtype);
+    result.backward(gradient.to(torch::kDouble));
+    const int64_t columns = weight.numel() / out;
+    indices = torch::rand({weight.numel()}).lt(density).nonzero().view(-1).to(torch::kInt);
+    starts = torch::searchsorted(indices.to(torch::kLong), torch::arange(0, out + 1) * columns);
+    expected = weight.grad().view(-1).index_select(0, indices.to(torch::kLong));
+  }
+
+  torch::Tensor sampled() const {
+    const torch::Tensor sums = torch::zeros({indices.numel()});
+    EXPECT_TRUE(sampled_convolution_add_(sums, indices, starts, gradient, input, GetParam().shape));
+    return sums;
+  }
+};
+
+TEST_P(SampledConvolution, EqualsTheSelectedEntriesOfTheDenseWeightGradient) {
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+    make(dtype);
+    EXPECT_LE((sampled() - expected).abs().max().item<double>(), 2e-5 * std::sqrt(double(gradient.numel() / gradient.size(1)))) << dtype;
+  }
+}
+
+TEST_P(SampledConvolution, AddsToWhatIsThere) {
+  make(torch::kFloat);
+  const torch::Tensor sums = torch::full({indices.numel()}, 100.f);
+  EXPECT_TRUE(sampled_convolution_add_(sums, indices, starts, gradient, input, GetParam().shape));
+  EXPECT_TRUE((sums - 100).allclose(sampled(), 0, 1e-4));
+}
+
+TEST_P(SampledConvolution, GivesTheSameBitsAtAnyThreadCount) {
+  const int before = at::get_num_threads();
+  make(torch::kFloat);
+  at::set_num_threads(1);
+  const torch::Tensor one = sampled();
+  for (const int threads : {2, 3, 9}) {  // nine: four parts of the columns, two of the rows
+    at::set_num_threads(threads);
+    EXPECT_TRUE(one.equal(sampled())) << threads;
+  }
+  at::set_num_threads(before);
+}
+
+INSTANTIATE_TEST_SUITE_P(Windows, SampledConvolution,
+                         testing::Values(ConvolutionCase{2, 5, 7, 32, 32, {3, 1, 1}, 0.4}, ConvolutionCase{1, 70, 9, 16, 16, {3, 1, 1}, 0.1}, ConvolutionCase{3, 4, 6, 64, 64, {3, 2, 1}, 0.4},
+                                         ConvolutionCase{1, 3, 4, 96, 40, {3, 1, 1}, 0.4}, ConvolutionCase{2, 33, 5, 32, 24, {1, 1, 0}, 0.4}, ConvolutionCase{1, 2, 3, 20, 64, {5, 1, 2}, 0.5},
+                                         ConvolutionCase{2, 600, 3, 16, 32, {3, 1, 1}, 0.02}, ConvolutionCase{1, 2, 3, 6, 160, {3, 1, 1}, 0.4}));
+INSTANTIATE_TEST_SUITE_P(Pictures, SampledConvolution,
+                         testing::Values(ConvolutionCase{1, 3, 4, 4, 4, {3, 1, 1}, 0.4}, ConvolutionCase{2, 5, 7, 8, 6, {3, 1, 1}, 0.4}, ConvolutionCase{3, 4, 6, 8, 8, {3, 2, 1}, 0.4},
+                                         ConvolutionCase{2, 4, 3, 7, 9, {3, 2, 1}, 0.4}, ConvolutionCase{2, 9, 5, 5, 5, {1, 1, 0}, 0.4}, ConvolutionCase{1, 2, 3, 9, 9, {5, 1, 2}, 0.5},
+                                         ConvolutionCase{2, 3, 4, 5, 1, {5, 1, 2}, 0.5}, ConvolutionCase{2, 3, 4, 1, 2, {5, 1, 2}, 0.5}, ConvolutionCase{19, 6, 20, 8, 8, {3, 1, 1}, 0.3},
+                                         ConvolutionCase{70, 3, 4, 4, 4, {3, 1, 1}, 0.4}, ConvolutionCase{1, 4, 3, 75, 77, {3, 1, 1}, 0.3}, ConvolutionCase{4, 700, 3, 8, 8, {3, 1, 1}, 0.02}));
+
+TEST(SampledConvolution, WindowsAreCutOutOfLargePicturesWithRowsOfWholeRegisters) {
+  EXPECT_FALSE(windows_pay(torch::kFloat, 8, 8, {3, 1, 1}));
+  EXPECT_FALSE(windows_pay(torch::kFloat, 75, 77, {3, 1, 1}));
+  EXPECT_TRUE(windows_pay(torch::kBFloat16, 16, 16, {3, 1, 1}));
+}
+
+TEST(SampledConvolution, KernelsWithoutTheirPaddingAreLeftToTheDenseProduct) {
+  const torch::Tensor sums = torch::zeros({1});
+  EXPECT_FALSE(sampled_convolution_add_(sums, torch::zeros({1}, torch::kInt), torch::tensor({0, 1, 1}), torch::ones({1, 2, 6, 6}), torch::ones({1, 2, 8, 8}), {3, 1, 0}));
+  EXPECT_EQ(sums.item<float>(), 0);
+}
+
+TEST(SampledConvolution, OfNoPicturesAddsNothing) {
+  const torch::Tensor sums = torch::zeros({1});
+  EXPECT_TRUE(sampled_convolution_add_(sums, torch::zeros({1}, torch::kInt), torch::tensor({0, 1, 1}), torch::ones({0, 2, 8, 8}), torch::ones({0, 2, 8, 8}), {3, 1, 1}));
+  EXPECT_EQ(sums.item<float>(), 0);
+}
+
+}  // namespace
+}  // namespace sara
