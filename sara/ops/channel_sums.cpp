@@ -63,9 +63,6 @@ bool has_loops(const torch::Tensor& x) { return x.is_cpu() && (x.scalar_type() =
 
 }  // namespace
 
-float sum_of_numbers(const float* from, int64_t count) { return sum_f32(from, count); }
-float sum_of_numbers(const bf16_bits* from, int64_t count) { return sum_bf16(from, count); }
-
 torch::Tensor sum_over_tokens(const torch::Tensor& tokens) {
   const torch::Tensor rows = tokens.reshape({-1, tokens.size(-1)});
   if (!has_loops(rows)) return rows.sum(0, false, torch::kFloat);
@@ -90,7 +87,7 @@ torch::Tensor sum_over_positions(const torch::Tensor& map) {
   const int64_t area = from.size(2);
   at::parallel_for(0, sums.numel(), 64, [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; ++plane)
-      sums.data_ptr<float>()[plane] = from.scalar_type() == torch::kFloat ? sum_of_numbers(numbers<float>(from) + plane * area, area) : sum_of_numbers(numbers<bf16_bits>(from) + plane * area, area);
+      sums.data_ptr<float>()[plane] = from.scalar_type() == torch::kFloat ? sum_f32(numbers<float>(from) + plane * area, area) : sum_bf16(numbers<bf16_bits>(from) + plane * area, area);
   });
   return sums;
 }

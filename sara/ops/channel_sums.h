@@ -9,8 +9,4 @@ namespace sara {
 torch::Tensor sum_over_tokens(const torch::Tensor& tokens);   // [..., C] -> [C]
 torch::Tensor sum_over_positions(const torch::Tensor& map);   // [B, C, ...] -> [B, C]
 
-// Of numbers that lie together; bf16 as their bits.
-float sum_of_numbers(const float* from, int64_t count);
-float sum_of_numbers(const uint16_t* from, int64_t count);
-
 }  // namespace sara

@@ -36,10 +36,13 @@ class KernelLines {
     return starts;
   }
 
+  // What column kw of a line sees: its number w meets number w · stride + shift of the channel.
+  int64_t shift(int64_t kind) const { return kind / shape_.stride - shape_.padding; }
+
   // Writes line `kind` of a channel [height, width] for some rows of the result: (rows.size() + 2 · gap()) · width numbers.
   template <class T>
   void fill(T* to, const T* channel, int64_t height, int64_t width, Range rows, int64_t kind) const {
-    const int64_t stride = shape_.stride, shift = kind / stride - shape_.padding, phase = kind % stride;
+    const int64_t stride = shape_.stride, shift = this->shift(kind), phase = kind % stride;
     const int64_t given = height > phase ? (height - phase + stride - 1) / stride : 0;
     const Range all{rows.begin - gap_, rows.end + gap_}, there{std::clamp<int64_t>(all.begin, 0, given), std::clamp<int64_t>(all.end, 0, given)};
     T* next = std::fill_n(to, (there.begin - all.begin) * width_, T{});

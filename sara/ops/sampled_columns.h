@@ -16,7 +16,7 @@ namespace sara {
 // cuts the sum over pictures and positions into pieces, each a dot product of neighbouring numbers for every entry:
 //   pieces(), length(piece)                a multiple of kSampledLanes numbers
 //   row(r, piece), row_stride()            where the gradient of output channel r begins
-//   fill(to, channel, kind, piece)         writes an input line (kernel_lines.h) of line() numbers at most, all that its columns meet
+//   fill(to, channel, piece)               writes the input lines of a channel (kernel_lines.h), line() numbers apart, all that its columns meet
 template <class T, class Lines>
 void add_by_columns(float* out, const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t channels, const ConvolutionShape& shape, const KernelLines& kernel_lines, const Lines& lines,
                     SampledDots<T> dots) {
@@ -33,8 +33,7 @@ void add_by_columns(float* out, const torch::Tensor& indices, const torch::Tenso
   const auto add = [&](T* laid, Range rows, int64_t block) {
     const Range mine{entries.column(block) / kernel, entries.column(block + 1) / kernel};
     for (int64_t piece = 0; piece < lines.pieces(); ++piece) {
-      for (int64_t c = mine.begin; c < mine.end; ++c)
-        for (int64_t kind = 0; kind < kinds; ++kind) lines.fill(laid + ((c - mine.begin) * kinds + kind) * line, c, kind, piece);
+      for (int64_t c = mine.begin; c < mine.end; ++c) lines.fill(laid + (c - mine.begin) * kinds * line, c, piece);
       add_rows(out, entries, rows, {block, block + 1}, lines.row(rows.begin, piece), lines.row_stride(), laid, column_starts.data(), lines.length(piece), dots, mine.begin * kernel);
     }
   };

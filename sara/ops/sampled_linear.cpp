@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "sara/base/error.h"
-#include "sara/ops/channel_sums.h"
 #include "sara/ops/sampled_rows.h"
 #include "sara/ops/turn.h"
 #include "sara/ops/units.h"
@@ -64,6 +63,20 @@ SARA_VECTORIZED void add_floats(float* to, const float* from, int64_t count) {
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) to[i] += from[i];
 }
+
+// sums[r] += the sum of line r, of a few hundred numbers.
+template <class T>
+SARA_INLINE void add_sums(float* sums, const T* lines, int64_t line, int64_t rows, int64_t length) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* const from = lines + r * line;
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < length; ++i) sum += load(from + i);
+    sums[r] += sum;
+  }
+}
+SARA_VECTORIZED void add_line_sums(float* sums, const float* lines, int64_t line, int64_t rows, int64_t length) { add_sums(sums, lines, line, rows, length); }
+SARA_VECTORIZED void add_line_sums(float* sums, const bf16_bits* lines, int64_t line, int64_t rows, int64_t length) { add_sums(sums, lines, line, rows, length); }
 
 // out += sums[0] + sums[1] + ..., one after the other.
 void add_groups(float* out, const torch::Tensor& sums) {
@@ -139,7 +152,7 @@ void add_products(const std::vector<SampledLinear>& wanted, const TokenOperand& 
       layer.gradient.turn(left_lines, line, tokens, rows, length, turn_block);
       add_rows(layer.sums_of(group), layer.entries, rows, blocks, left_lines, line, right_lines, column_starts.data(), length, dots);
       if (!layer.totals || (by_columns && part > 0)) continue;
-      for (int64_t row = rows.begin; row < rows.end; ++row) layer.totals_of(group)[row] += sum_of_numbers(left_lines + (row - rows.begin) * line, length);
+      add_line_sums(layer.totals_of(group) + rows.begin, left_lines, line, rows.size(), length);
     }
   };
   const int64_t units = groups.count * parts;

@@ -5,21 +5,38 @@
 #include <ATen/record_function.h>
 
 #include <algorithm>
+#include <type_traits>
+#include <vector>
 
 #include "sara/ops/sampled_columns.h"
+#include "sara/ops/vectorized.h"
 
 namespace sara {
 namespace {
+
+constexpr int64_t kMargin = kSampledLanes;  // of zeros around a line
+
+template <class T>
+using Wide = std::conditional_t<sizeof(T) == 2, int16_t, int32_t>;
+
+template <class T>
+SARA_INLINE void keep(T* to, const T* from, const Wide<T>* seen, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) to[i] = seen[i] ? from[i] : T{};
+}
+SARA_VECTORIZED void keep_seen(float* to, const float* from, const int32_t* seen, int64_t count) { keep(to, from, seen, count); }
+SARA_VECTORIZED void keep_seen(uint16_t* to, const uint16_t* from, const int16_t* seen, int64_t count) { keep(to, from, seen, count); }
 
 // Pictures lie one after the other in a line, their rows without a space between, each followed by a gap of rows of zeros, so that a neighbour
 // above or below a picture is a zero. Neighbours to the left and right are another line.
 template <class T>
 class Pictures {
  public:
-  Pictures(const torch::Tensor& gradient, const torch::Tensor& input, const KernelLines& lines)
+  Pictures(const torch::Tensor& gradient, const torch::Tensor& input, const ConvolutionShape& shape, const KernelLines& lines)
       : input_(static_cast<const T*>(input.const_data_ptr())), batch_(gradient.size(0)), height_(gradient.size(2)), width_(gradient.size(3)), channels_(input.size(1)), input_height_(input.size(2)),
-        input_width_(input.size(3)), together_(std::max<int64_t>(1, kDotsLength<T> / std::max<int64_t>(1, extent(lines)))), lines_(lines) {
+        input_width_(input.size(3)), together_(std::clamp<int64_t>(kDotsLength<T> / std::max<int64_t>(1, extent(lines)), 1, std::max<int64_t>(1, batch_))), lines_(lines) {
     lay_gradient(gradient);
+    if (is_shifted(shape)) mark_seen();
   }
 
   int64_t pieces() const { return (batch_ + together_ - 1) / together_; }
@@ -27,16 +44,39 @@ class Pictures {
   int64_t line() const { return spaced_line(rounded_to_lanes(together_ * extent(lines_)) + 2 * lines_.lead(), sizeof(T)); }
   const T* row(int64_t r, int64_t piece) const { return static_cast<const T*>(gradient_.const_data_ptr()) + (piece * gradient_.size(1) + r) * row_stride(); }
   int64_t row_stride() const { return gradient_.size(2); }
-  void fill(T* to, int64_t channel, int64_t kind, int64_t piece) const {
-    T* next = to;
-    for (int64_t b = pictures(piece).begin; b < pictures(piece).end; ++b, next += extent(lines_))
-      lines_.fill(next, input_ + (b * channels_ + channel) * input_height_ * input_width_, input_height_, input_width_, {0, height_}, kind);
-    std::fill(next + lines_.lead(), to + line(), T{});
+  void fill(T* to, int64_t channel, int64_t piece) const {
+    if (!seen_.empty()) return fill_shifted(to, channel, piece);
+    for (int64_t kind = 0; kind < lines_.kinds(); ++kind, to += line()) {
+      T* next = to;
+      for (int64_t b = pictures(piece).begin; b < pictures(piece).end; ++b, next += extent(lines_)) lines_.fill(next, picture(b, channel), input_height_, input_width_, {0, height_}, kind);
+      std::fill(next + lines_.lead(), to + line(), T{});
+    }
   }
 
  private:
+  const T* picture(int64_t b, int64_t channel) const { return input_ + (b * channels_ + channel) * input_height_ * input_width_; }
   int64_t extent(const KernelLines& lines) const { return (height_ + lines.gap()) * width_; }  // of a picture
   Range pictures(int64_t piece) const { return {piece * together_, std::min(batch_, (piece + 1) * together_)}; }
+
+  // Is the result as large as the input? Then a column's line is that of the middle one, shifted, but for what it would see of the next row.
+  bool is_shifted(const ConvolutionShape& shape) const { return shape.stride == 1 && input_width_ == width_ && input_height_ == height_ && shape.padding <= kMargin; }
+
+  void mark_seen() {
+    seen_.assign(lines_.kinds() * line(), 0);
+    for (int64_t kind = 0; kind < lines_.kinds(); ++kind)
+      for (int64_t i = 0; i < line(); ++i) {
+        const int64_t w = i % width_ + lines_.shift(kind);
+        seen_[kind * line() + i] = w >= 0 && w < width_;
+      }
+  }
+
+  void fill_shifted(T* to, int64_t channel, int64_t piece) const {
+    thread_local std::vector<T> middle;
+    middle.assign(line() + 2 * kMargin, T{});
+    T* next = middle.data() + kMargin + lines_.lead();
+    for (int64_t b = pictures(piece).begin; b < pictures(piece).end; ++b, next += extent(lines_)) std::copy_n(picture(b, channel), height_ * width_, next);
+    for (int64_t kind = 0; kind < lines_.kinds(); ++kind) keep_seen(to + kind * line(), middle.data() + kMargin + lines_.shift(kind), seen_.data() + kind * line(), line());
+  }
 
   // [pieces, rows, line], each picture with its gap behind it.
   void lay_gradient(const torch::Tensor& gradient) {
@@ -58,6 +98,7 @@ class Pictures {
   int64_t batch_, height_, width_, channels_, input_height_, input_width_, together_;
   KernelLines lines_;
   torch::Tensor gradient_;
+  std::vector<Wide<T>> seen_;  // [kinds, line]: not a number of another row; empty where lines are not shifted ones
 };
 
 }  // namespace
@@ -66,7 +107,7 @@ void sampled_pictures_add_(const torch::Tensor& out, const torch::Tensor& indice
                            const ConvolutionShape& shape) {
   RECORD_FUNCTION("sara::sampled_pictures", {});
   const KernelLines lines(shape, gradient.size(3));
-  const auto add = [&]<class T>(SampledDots<T> dots) { add_by_columns(out.data_ptr<float>(), indices, row_starts, input.size(1), shape, lines, Pictures<T>(gradient, input, lines), dots); };
+  const auto add = [&]<class T>(SampledDots<T> dots) { add_by_columns(out.data_ptr<float>(), indices, row_starts, input.size(1), shape, lines, Pictures<T>(gradient, input, shape, lines), dots); };
   if (gradient.scalar_type() == torch::kBFloat16)
     add(sampled_dots_bf16());
   else

@@ -51,6 +51,9 @@ struct Range {
   int64_t size() const { return end - begin; }
 };
 
+// The row whose entries are asked for from memory while one is computed: in a block it has few, too few for the processor to foresee the next row's.
+constexpr int64_t kRowsAhead = 4;
+
 // Adds the products of some rows in some blocks of columns to `sums`, one for every entry of the matrix. Row r of the left factor begins at
 // left + (r - rows.begin) · stride, column c of the right one at right + column_starts[c - first_column], each of `length` numbers.
 template <class T>
@@ -62,6 +65,11 @@ void add_rows(float* sums, const SampledEntries& entries, Range rows, Range bloc
       for (int64_t row = rows.begin; row < rows.end; ++row) {
         const T* const numbers_of_row = left + (row - rows.begin) * stride + i;
         for (int64_t ahead = 0; ahead < numbers; ahead += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(numbers_of_row + stride + ahead);
+        if (const int64_t later = row + kRowsAhead; later < rows.end)
+          for (int64_t k = entries.first(later, block); k < entries.first(later, block + 1); k += 16) {
+            __builtin_prefetch(entries.indices() + k);
+            __builtin_prefetch(sums + k, 1);
+          }
         const int64_t first = entries.first(row, block), count = entries.first(row, block + 1) - first;
         if (count) dots(sums + first, numbers_of_row, right + i, column_starts, entries.indices() + first, entries.row_begin(row) + static_cast<int32_t>(first_column), count, numbers);
       }

@@ -40,11 +40,12 @@ class Windows {
   int64_t line() const { return spaced_line((window_ + 2 * lines_.gap()) * width_, sizeof(T)); }
   const T* row(int64_t r, int64_t piece) const { return gradient_ + (piece / of_picture_ * rows_ + r) * row_stride() + seen(piece).begin * width_; }
   int64_t row_stride() const { return height_ * width_; }
-  void fill(T* to, int64_t channel, int64_t kind, int64_t piece) const {
-    lines_.fill(to, input_ + (piece / of_picture_ * channels_ + channel) * input_height_ * input_width_, input_height_, input_width_, seen(piece), kind);
+  void fill(T* to, int64_t channel, int64_t piece) const {
+    for (int64_t kind = 0; kind < lines_.kinds(); ++kind) lines_.fill(to + kind * line(), picture(channel, piece), input_height_, input_width_, seen(piece), kind);
   }
 
  private:
+  const T* picture(int64_t channel, int64_t piece) const { return input_ + (piece / of_picture_ * channels_ + channel) * input_height_ * input_width_; }
   Range seen(int64_t piece) const { return {piece % of_picture_ * window_, std::min(height_, (piece % of_picture_ + 1) * window_)}; }
 
   const T *gradient_, *input_;
