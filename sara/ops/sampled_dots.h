@@ -28,17 +28,18 @@ at::ScalarType sampled_dtype(at::ScalarType dtype);
 SampledDots<float> sampled_dots_f32();
 SampledDots<uint16_t> sampled_dots_bf16();  // nullptr where the processor has no products of bf16 numbers
 
-// A block of as many tokens and channels as 64 bytes hold, turned: lines[c · line + t] = tokens[t · token + c] for c, t < kTurnBlock<T>.
+// A block of as many tokens and channels as 64 bytes hold, turned: lines[c · line + t] = tokens[t · token + c] for c, t < kTurnBlock<T>, of the channels
+// whose bit is set in `wanted`; the other lines are left alone. sums, where it is not null: sums[c] += sum_t tokens[t · token + c], of all channels.
 template <class T>
 constexpr int64_t kTurnBlock = 64 / sizeof(T);
 template <class T>
-using TurnBlock = void (*)(T* lines, int64_t line, const T* tokens, int64_t token);
+using TurnBlock = void (*)(T* lines, int64_t line, const T* tokens, int64_t token, uint32_t wanted, float* sums);
 TurnBlock<float> turn_block_f32();
 TurnBlock<uint16_t> turn_block_bf16();
 
 // The variants.
-void turn_block_avx512(float*, int64_t, const float*, int64_t);
-void turn_block_avx512(uint16_t*, int64_t, const uint16_t*, int64_t);
+void turn_block_avx512(float*, int64_t, const float*, int64_t, uint32_t, float*);
+void turn_block_avx512(uint16_t*, int64_t, const uint16_t*, int64_t, uint32_t, float*);
 void sampled_dots_portable(float*, const float*, const float*, const int64_t*, const int32_t*, int32_t, int64_t, int64_t);
 void sampled_dots_avx512(float*, const float*, const float*, const int64_t*, const int32_t*, int32_t, int64_t, int64_t);
 void sampled_dots_avx512_bf16(float*, const uint16_t*, const uint16_t*, const int64_t*, const int32_t*, int32_t, int64_t, int64_t);

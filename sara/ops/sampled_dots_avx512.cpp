@@ -58,6 +58,20 @@ void dots(float* sums, const typename V::Number* row, const typename V::Number* 
   }
 }
 
+// sums[c] += the sum over sixteen rows of thirty-two bf16 channels.
+void add_pairs(float* sums, const __m512 (&row)[16]) {
+  __m512 even = _mm512_setzero_ps(), odd = _mm512_setzero_ps();
+#pragma GCC unroll 16
+  for (int t = 0; t < 16; ++t) {
+    const __m512i words = _mm512_castps_si512(row[t]);
+    even = _mm512_add_ps(even, _mm512_castsi512_ps(_mm512_slli_epi32(words, 16)));
+    odd = _mm512_add_ps(odd, _mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(static_cast<int>(0xffff0000u)))));
+  }
+  const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+  _mm512_storeu_ps(sums, _mm512_add_ps(_mm512_loadu_ps(sums), _mm512_permutex2var_ps(even, low, odd)));
+  _mm512_storeu_ps(sums + 16, _mm512_add_ps(_mm512_loadu_ps(sums + 16), _mm512_permutex2var_ps(even, high, odd)));
+}
+
 template <class V, int kVectors = 1, class... Arguments>
 void dots_of(int64_t vectors, Arguments... arguments) {
   if constexpr (kVectors * V::kLanes <= kDotsLength<typename V::Number>) {
@@ -68,21 +82,29 @@ void dots_of(int64_t vectors, Arguments... arguments) {
 
 }  // namespace
 
-void turn_block_avx512(float* lines, int64_t line, const float* tokens, int64_t token) {
+void turn_block_avx512(float* lines, int64_t line, const float* tokens, int64_t token, uint32_t wanted, float* sums) {
   __m512 row[16];
 #pragma GCC unroll 16
   for (int t = 0; t < 16; ++t) row[t] = _mm512_loadu_ps(tokens + t * token);
+  if (sums) {
+    __m512 sum[2] = {row[0], row[1]};
+#pragma GCC unroll 14
+    for (int t = 2; t < 16; ++t) sum[t % 2] = _mm512_add_ps(sum[t % 2], row[t]);
+    _mm512_storeu_ps(sums, _mm512_add_ps(_mm512_loadu_ps(sums), _mm512_add_ps(sum[0], sum[1])));
+  }
   avx512::turn(row);
 #pragma GCC unroll 16
-  for (int c = 0; c < 16; ++c) _mm512_storeu_ps(lines + c * line, row[c]);
+  for (int c = 0; c < 16; ++c)
+    if (wanted >> c & 1) _mm512_storeu_ps(lines + c * line, row[c]);
 }
 
-void turn_block_avx512(uint16_t* lines, int64_t line, const uint16_t* tokens, int64_t token) {
+void turn_block_avx512(uint16_t* lines, int64_t line, const uint16_t* tokens, int64_t token, uint32_t wanted, float* sums) {
   __m512 half[2][16];  // of sixteen tokens each; then each holds one pair of channels, token by token
 #pragma GCC unroll 2
   for (int h = 0; h < 2; ++h) {
 #pragma GCC unroll 16
     for (int t = 0; t < 16; ++t) half[h][t] = _mm512_loadu_ps(tokens + (16 * h + t) * token);
+    if (sums) add_pairs(sums, half[h]);
     avx512::turn(half[h]);
   }
   alignas(64) static constexpr uint16_t kEven[32] = {0,  2,  4,  6,  8,  10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 42, 44, 46, 48, 50, 52, 54, 56, 58, 60, 62};
@@ -90,8 +112,8 @@ void turn_block_avx512(uint16_t* lines, int64_t line, const uint16_t* tokens, in
 #pragma GCC unroll 16
   for (int pair = 0; pair < 16; ++pair) {
     const __m512i low = _mm512_castps_si512(half[0][pair]), high = _mm512_castps_si512(half[1][pair]);
-    _mm512_storeu_si512(lines + 2 * pair * line, _mm512_permutex2var_epi16(low, even, high));
-    _mm512_storeu_si512(lines + (2 * pair + 1) * line, _mm512_permutex2var_epi16(low, odd, high));
+    if (wanted >> (2 * pair) & 1) _mm512_storeu_si512(lines + 2 * pair * line, _mm512_permutex2var_epi16(low, even, high));
+    if (wanted >> (2 * pair + 1) & 1) _mm512_storeu_si512(lines + (2 * pair + 1) * line, _mm512_permutex2var_epi16(low, odd, high));
   }
 }
 

@@ -2,14 +2,21 @@
 // The specification of the sampled dot products, compiled for AVX2 and for any processor.
 #include "sara/ops/processor.h"
 #include "sara/ops/sampled_dots.h"
+#include "sara/ops/vectorized.h"
 
 namespace sara {
 namespace {
 
 template <class T>
-void turn_block(T* lines, int64_t line, const T* tokens, int64_t token) {
-  for (int64_t c = 0; c < kTurnBlock<T>; ++c)
-    for (int64_t t = 0; t < kTurnBlock<T>; ++t) lines[c * line + t] = tokens[t * token + c];
+void turn_block(T* lines, int64_t line, const T* tokens, int64_t token, uint32_t wanted, float* sums) {
+  for (int64_t c = 0; c < kTurnBlock<T>; ++c) {
+    if (wanted >> c & 1)
+      for (int64_t t = 0; t < kTurnBlock<T>; ++t) lines[c * line + t] = tokens[t * token + c];
+    if (!sums) continue;
+    float sum = 0;
+    for (int64_t t = 0; t < kTurnBlock<T>; ++t) sum += load(tokens + t * token + c);
+    sums[c] += sum;
+  }
 }
 
 }  // namespace

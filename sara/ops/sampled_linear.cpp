@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "sara/base/error.h"
 #include "sara/ops/sampled_rows.h"
@@ -16,6 +17,16 @@
 namespace sara {
 namespace {
 
+template <class T>
+SARA_INLINE float sum_of_all(const T* from, int64_t count) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) sum += load(from + i);
+  return sum;
+}
+SARA_VECTORIZED float sum_of_numbers(const float* from, int64_t count) { return sum_of_all(from, count); }
+SARA_VECTORIZED float sum_of_numbers(const bf16_bits* from, int64_t count) { return sum_of_all(from, count); }
+
 // The numbers of an operand in the type that they are multiplied in.
 template <class T>
 struct Numbers {
@@ -25,12 +36,13 @@ struct Numbers {
 
   at::TensorOptions options() const { return tensor.options(); }
 
-  // lines[c - first channel, t - first token] = this[t, c], zeros behind up to `length` numbers.
-  void turn(T* lines, int64_t line, Range of_tokens, Range of_channels, int64_t length, TurnBlock<T> turn_block) const {
+  // lines[c - first channel, t - first token] = this[t, c] of the wanted channels, zeros behind up to `length` numbers. sums[c] += sum_t this[t, c], where it
+  // is not null.
+  void turn(T* lines, int64_t line, Range of_tokens, Range of_channels, int64_t length, TurnBlock<T> turn_block, const std::optional<ColumnSet>& wanted, float* sums = nullptr) const {
     if (is_map)
-      cut(lines, line, of_tokens, of_channels);
+      cut(lines, line, of_tokens, of_channels, wanted ? &*wanted : nullptr, sums);
     else
-      turn_tokens(lines, line, of_tokens, of_channels, turn_block);
+      turn_tokens(lines, line, of_tokens, of_channels, turn_block, wanted ? &*wanted : nullptr, sums);
     for (int64_t c = 0; c < of_channels.size(); ++c) std::memset(lines + c * line + of_tokens.size(), 0, (length - of_tokens.size()) * sizeof(T));
   }
 
@@ -42,20 +54,26 @@ struct Numbers {
   int64_t area;
 
   // Some channels at a time, whose lines stay in the second cache.
-  void turn_tokens(T* lines, int64_t line, Range of_tokens, Range of_channels, TurnBlock<T> turn_block) const {
+  void turn_tokens(T* lines, int64_t line, Range of_tokens, Range of_channels, TurnBlock<T> turn_block, const ColumnSet* wanted, float* sums) const {
     constexpr int64_t kTogether = 128;
     for (int64_t first = of_channels.begin; first < of_channels.end; first += kTogether)
-      turn_matrix(lines + (first - of_channels.begin) * line, line, at + of_tokens.begin * channels + first, channels, of_tokens.size(), std::min(kTogether, of_channels.end - first), turn_block);
+      turn_matrix(lines + (first - of_channels.begin) * line, line, at + of_tokens.begin * channels + first, channels, of_tokens.size(), std::min(kTogether, of_channels.end - first), turn_block,
+                  wanted, first, sums ? sums + first : nullptr);
   }
 
   // A map's channels lie together already, picture by picture.
-  void cut(T* lines, int64_t line, Range of_tokens, Range of_channels) const {
-    for (int64_t c = of_channels.begin; c < of_channels.end; ++c)
+  void cut(T* lines, int64_t line, Range of_tokens, Range of_channels, const ColumnSet* wanted, float* sums) const {
+    for (int64_t c = of_channels.begin; c < of_channels.end; ++c) {
+      const bool is_wanted = !wanted || (wanted->from(c) & 1);
+      if (!is_wanted && !sums) continue;
       for (int64_t t = of_tokens.begin; t < of_tokens.end;) {
         const int64_t picture = t / area, within = t % area, run = std::min(of_tokens.end - t, area - within);
-        std::memcpy(lines + (c - of_channels.begin) * line + t - of_tokens.begin, at + (picture * channels + c) * area + within, run * sizeof(T));
+        const T* const from = at + (picture * channels + c) * area + within;
+        if (is_wanted) std::memcpy(lines + (c - of_channels.begin) * line + t - of_tokens.begin, from, run * sizeof(T));
+        if (sums) sums[c] += sum_of_numbers(from, run);
         t += run;
       }
+    }
   }
 };
 
@@ -63,20 +81,6 @@ SARA_VECTORIZED void add_floats(float* to, const float* from, int64_t count) {
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) to[i] += from[i];
 }
-
-// sums[r] += the sum of line r, of a few hundred numbers.
-template <class T>
-SARA_INLINE void add_sums(float* sums, const T* lines, int64_t line, int64_t rows, int64_t length) {
-  for (int64_t r = 0; r < rows; ++r) {
-    const T* const from = lines + r * line;
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < length; ++i) sum += load(from + i);
-    sums[r] += sum;
-  }
-}
-SARA_VECTORIZED void add_line_sums(float* sums, const float* lines, int64_t line, int64_t rows, int64_t length) { add_sums(sums, lines, line, rows, length); }
-SARA_VECTORIZED void add_line_sums(float* sums, const bf16_bits* lines, int64_t line, int64_t rows, int64_t length) { add_sums(sums, lines, line, rows, length); }
 
 // out += sums[0] + sums[1] + ..., one after the other.
 void add_groups(float* out, const torch::Tensor& sums) {
@@ -101,12 +105,35 @@ struct TokenGroups {
   int64_t first(int64_t index) const { return std::min(tokens, chunks * index / count * chunk); }
 };
 
+// Of few entries many lines have none, and those need not be turned: nullopt where nearly all have some.
+constexpr int64_t kFewEntries = 3;  // a line on average
+
+std::optional<ColumnSet> rows_with_entries(const SampledLinear& layer) {
+  const int64_t rows = layer.row_starts.numel() - 1;
+  if (layer.indices.numel() >= kFewEntries * rows) return std::nullopt;
+  ColumnSet wanted(rows);
+  const auto* starts = layer.row_starts.const_data_ptr<int64_t>();
+  for (int64_t row = 0; row < rows; ++row)
+    if (starts[row] < starts[row + 1]) wanted.insert(row);
+  return wanted;
+}
+
+std::optional<ColumnSet> columns_with_entries(const std::vector<SampledLinear>& layers, int64_t columns) {
+  int64_t entries = 0;
+  for (const SampledLinear& layer : layers) entries += layer.indices.numel();
+  if (entries >= kFewEntries * columns) return std::nullopt;
+  ColumnSet wanted(columns);
+  for (const SampledLinear& layer : layers)
+    for (int64_t k = 0; k < layer.indices.numel(); ++k) wanted.insert(layer.indices.const_data_ptr<int32_t>()[k] % columns);
+  return wanted;
+}
+
 // One layer on its way: its numbers, and its sums of each group of tokens where there are several.
 template <class T>
 struct Layer {
   Layer(const SampledLinear& wanted, int64_t columns, int64_t line, int64_t parts, int64_t groups)
       : entries(wanted.indices, wanted.row_starts, columns, columns, line * sizeof(T), parts), gradient(wanted.gradient), out(wanted.out.data_ptr<float>()),
-        totals(wanted.gradient_sums.defined() ? wanted.gradient_sums.data_ptr<float>() : nullptr) {
+        totals(wanted.gradient_sums.defined() ? wanted.gradient_sums.data_ptr<float>() : nullptr), wanted(rows_with_entries(wanted)) {
     if (groups == 1) return;
     sums = torch::zeros({groups, wanted.indices.numel()}, torch::kFloat);
     if (totals) total_sums = torch::zeros({groups, wanted.gradient.channels()}, torch::kFloat);
@@ -122,6 +149,7 @@ struct Layer {
   SampledEntries entries;
   Numbers<T> gradient;
   float *out, *totals;
+  std::optional<ColumnSet> wanted;  // rows
   torch::Tensor sums, total_sums;
 };
 
@@ -141,6 +169,7 @@ void add_products(const std::vector<SampledLinear>& wanted, const TokenOperand& 
   std::vector<Layer<T>> layers;
   for (const SampledLinear& layer : wanted) layers.emplace_back(layer, columns, line, by_columns ? parts : 1, groups.count);
   const Numbers<T> right(input);
+  const std::optional<ColumnSet> wanted_columns = columns_with_entries(wanted, columns);
   std::vector<int64_t> column_starts(columns);
   for (int64_t c = 0; c < columns; ++c) column_starts[c] = c * line;
 
@@ -149,10 +178,8 @@ void add_products(const std::vector<SampledLinear>& wanted, const TokenOperand& 
     const Range all = by_columns ? Range{0, layer.entries.rows()} : Range{layer.entries.first_row(part, parts, 16), layer.entries.first_row(part + 1, parts, 16)};
     for (Range rows{all.begin, 0}; rows.begin < all.end; rows.begin = rows.end) {
       rows.end = std::min(all.end, rows.begin + kRows);
-      layer.gradient.turn(left_lines, line, tokens, rows, length, turn_block);
+      layer.gradient.turn(left_lines, line, tokens, rows, length, turn_block, layer.wanted, by_columns && part > 0 ? nullptr : layer.totals_of(group));
       add_rows(layer.sums_of(group), layer.entries, rows, blocks, left_lines, line, right_lines, column_starts.data(), length, dots);
-      if (!layer.totals || (by_columns && part > 0)) continue;
-      add_line_sums(layer.totals_of(group) + rows.begin, left_lines, line, rows.size(), length);
     }
   };
   const int64_t units = groups.count * parts;
@@ -167,7 +194,7 @@ void add_products(const std::vector<SampledLinear>& wanted, const TokenOperand& 
       const SampledEntries& entries = layers.front().entries;  // all layers' blocks are cut alike
       const Range blocks = by_columns ? Range{entries.blocks() * part / parts, entries.blocks() * (part + 1) / parts} : Range{0, entries.blocks()};
       const Range mine{entries.column(blocks.begin), entries.column(blocks.end)};
-      right.turn(right_lines + mine.begin * line, line, tokens, mine, rounded_to_lanes(tokens.size()), turn_block);
+      right.turn(right_lines + mine.begin * line, line, tokens, mine, rounded_to_lanes(tokens.size()), turn_block, wanted_columns);
       for (const Layer<T>& layer : layers) add_layer(layer, group_index, part, tokens, blocks, left_lines, right_lines);
     }
   });

@@ -4,26 +4,49 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <cstring>
+#include <vector>
 
 #include "sara/ops/sampled_dots.h"
+#include "sara/ops/vectorized.h"
 
 namespace sara {
 
+// Some of the columns of a matrix.
+class ColumnSet {
+ public:
+  explicit ColumnSet(int64_t columns) : bits_(columns / 8 + 9) {}
+  void insert(int64_t column) { bits_[column / 8] |= 1 << column % 8; }
+  uint32_t from(int64_t column) const {  // bits of this column and the 31 behind it
+    uint64_t bits;
+    std::memcpy(&bits, bits_.data() + column / 8, sizeof(bits));
+    return static_cast<uint32_t>(bits >> column % 8);
+  }
+
+ private:
+  std::vector<uint8_t> bits_;
+};
+
 // to[c · to_row + r] = from[r · from_row + c] for `rows` rows and `columns` columns, in blocks (sampled_dots.h); the next block's
-// numbers are on their way while one is turned.
+// numbers are on their way while one is turned. Of `wanted` columns alone, column 0 being its column `first`; all, where it is null. sums[c] += the sum of
+// column c, wanted or not, where sums is not null.
 template <class T>
-void turn_matrix(T* to, int64_t to_row, const T* from, int64_t from_row, int64_t rows, int64_t columns, TurnBlock<T> turn_block) {
+void turn_matrix(T* to, int64_t to_row, const T* from, int64_t from_row, int64_t rows, int64_t columns, TurnBlock<T> turn_block, const ColumnSet* wanted = nullptr, int64_t first = 0,
+                 float* sums = nullptr) {
   constexpr int64_t kBlock = kTurnBlock<T>;
   for (int64_t r0 = 0; r0 < rows; r0 += kBlock)
     for (int64_t c0 = 0; c0 < columns; c0 += kBlock) {
       const int64_t r1 = std::min(rows, r0 + kBlock), c1 = std::min(columns, c0 + kBlock);
+      const uint32_t here = wanted ? wanted->from(first + c0) : ~0u;
       for (int64_t r = r1; r < std::min(rows, r1 + kBlock); ++r) __builtin_prefetch(from + r * from_row + c0);
       if (r1 - r0 == kBlock && c1 - c0 == kBlock) {
-        turn_block(to + c0 * to_row + r0, to_row, from + r0 * from_row + c0, from_row);
+        turn_block(to + c0 * to_row + r0, to_row, from + r0 * from_row + c0, from_row, here, sums ? sums + c0 : nullptr);
         continue;
       }
-      for (int64_t c = c0; c < c1; ++c)
-        for (int64_t r = r0; r < r1; ++r) to[c * to_row + r] = from[r * from_row + c];
+      for (int64_t c = c0; c < c1; ++c) {
+        for (int64_t r = r0; r < r1 && (here >> (c - c0) & 1); ++r) to[c * to_row + r] = from[r * from_row + c];
+        for (int64_t r = r0; r < r1 && sums; ++r) sums[c] += load(from + r * from_row + c);
+      }
     }
 }
 

@@ -46,13 +46,16 @@ TEST_P(SampledProduct, EqualsTheSelectedEntriesOfTheDenseProduct) {
     EXPECT_LE((got - expected).abs().max().item<double>(), 2e-5 * std::sqrt(double(tokens)) + 1e-6);
   }
 }
-INSTANTIATE_TEST_SUITE_P(Shapes, SampledProduct, testing::Values(LinearShape{1, 3, 5, 0.9}, LinearShape{77, 40, 70, 0.3}, LinearShape{300, 33, 1000, 0.05}, LinearShape{1100, 65, 16, 1.1}));
+INSTANTIATE_TEST_SUITE_P(Shapes, SampledProduct, testing::Values(LinearShape{1, 3, 5, 0.9}, LinearShape{77, 40, 70, 0.3}, LinearShape{300, 33, 1000, 0.05}, LinearShape{1100, 65, 16, 1.1}, LinearShape{1100, 203, 150, 0.004}, LinearShape{40, 90, 300, 0.01}));
 
 TEST(SampledLinear, AFeatureMapIsReadAsItsTokens) {
-  const torch::Tensor map = torch::randn({3, 20, 9, 30}), input = torch::randn({3 * 270, 17}), indices = some_positions(20, 17, 0.5);
-  const torch::Tensor tokens = map.flatten(2).transpose(1, 2).reshape({-1, 20}), got = torch::zeros({indices.numel()});
-  sampled_linear_add_({{got, indices, row_starts_of(indices, 20, 17), TokenOperand::of_map(map)}}, TokenOperand(input));
-  EXPECT_TRUE(got.equal(sampled(indices, tokens, input)));
+  const torch::Tensor map = torch::randn({3, 20, 9, 30}), input = torch::randn({3 * 270, 17}), tokens = map.flatten(2).transpose(1, 2).reshape({-1, 20});
+  for (const double density : {0.5, 0.05}) {
+    const torch::Tensor indices = some_positions(20, 17, density), got = torch::zeros({indices.numel()}), sums = torch::zeros({20});
+    sampled_linear_add_({{got, indices, row_starts_of(indices, 20, 17), TokenOperand::of_map(map), sums}}, TokenOperand(input));
+    EXPECT_TRUE(got.equal(sampled(indices, tokens, input)));
+    EXPECT_TRUE(sums.to(torch::kDouble).allclose(tokens.to(torch::kDouble).sum(0), 1e-5, 1e-4));
+  }
 }
 
 TEST(SampledLinear, AFeatureMapMayBeTheInputToo) {
@@ -63,7 +66,7 @@ TEST(SampledLinear, AFeatureMapMayBeTheInputToo) {
 
 TEST(SampledLinear, SeveralLayersOfOneInputGetWhatEachGetsAloneAndTheSumsOfTheirGradients) {
   for (const auto dtype : {torch::kFloat, torch::kBFloat16})
-    for (const int64_t in : {40, 900}) {  // rows are shared out, or columns
+    for (const auto& [in, density] : {std::pair{40, 0.1}, {900, 0.1}, {40, 0.01}, {900, 0.001}}) {  // rows are shared out, or columns; lines without entries
       const torch::Tensor input = torch::randn({700, in}).to(dtype);
       std::vector<torch::Tensor> gradients, alone;
       std::vector<TokenOperand> operands;
@@ -74,7 +77,7 @@ TEST(SampledLinear, SeveralLayersOfOneInputGetWhatEachGetsAloneAndTheSumsOfTheir
       }
       for (size_t i = 0; i < gradients.size(); ++i) {
         const int64_t out = gradients[i].size(1);
-        const torch::Tensor indices = some_positions(out, in, 0.1);
+        const torch::Tensor indices = some_positions(out, in, density);
         alone.push_back(sampled(indices, gradients[i], input));
         layers.push_back({torch::zeros({indices.numel()}), indices, row_starts_of(indices, out, in), operands[i], i == 1 ? torch::Tensor() : torch::ones({out})});
       }
