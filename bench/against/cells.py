@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 from bench.against import peers as others
 
-# Ours, run by the program: the part of the budget that is trained. What the sparse weight gradients take of a step, at the budget and at a tenth
-# of it, is measured in runs of their own, in which every step has one of the frozen model beside it.
-OURS = {"sara": 1, "sara-share": 1, "sara-tenth": 10}
-WITH_FROZEN = ("sara-share", "sara-tenth")
+# Ours, run by the program: what the budget is divided by. A tenth of it tells what sparse weight gradients cost when they are few.
+OURS = {"sara": 1, "sara-tenth": 10}
 EAGER = "eager-saved"
 PEERS = (*others.PEERS, *OURS, EAGER)
 PRECISIONS = others.EVERY

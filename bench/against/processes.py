@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 import sys
 
-from bench.against.cells import EAGER, OURS, WITH_FROZEN
+from bench.against.cells import EAGER, OURS
 from bench.against.machine import ROOT
 
 
@@ -71,7 +71,7 @@ def run_worker(cell, settings, errors):
 
 
 def ours_command(cell, settings):
-    budget = ["--budget", str(settings["budget"] // OURS[cell.peer])] + ["--compare-frozen"] * (cell.peer in WITH_FROZEN)
+    budget = ["--budget", str(settings["budget"] // OURS[cell.peer])]
     counts = ["--steps", str(settings["steps"]), "--warmup", str(settings["warmup"])]
     return [settings["sara"], "bench", "train-step", *task_flags(cell, settings), *budget, "--lr", "1e-4", *counts, "--json", *settings["ours_flags"]]
 

@@ -91,7 +91,7 @@ RATIOS = (
     peak("lora-all", ALL, "bf16-autocast", 4, 0.45, 0.35),
     peak("lora-all", ALL, "fp32", 4, 0.72, 0.60),
     peak("dense-selective", DENSE, "fp32", 1, 0.36, 0.30),
-    *(gradient_share("sara-share", "the budget", precision, 0.12, 0.07) for precision in ("fp32", "bf16")),
+    *(gradient_share("sara", "the budget", precision, 0.12, 0.07) for precision in ("fp32", "bf16")),
     *(gradient_share("sara-tenth", "a tenth of it", precision, 0.03, 0.01) for precision in ("fp32", "bf16")),
     *(rank_share(precision) for precision in ("fp32", "bf16")),
     *(saved(precision) for precision in EVERY),

@@ -5,7 +5,7 @@
      "machine": {cpu, cores, memory_gb, extensions}, "versions": {python, torch, diffusers, peft}, "settings": {what the numbers depend on},
      "runs": [{"peer", "precision", "batch_size", "round", "trained", "rank", "wall_s", "others_cpu", "peak_rss_gb", "forward_s": [...],
                "backward_s": [...], "optimizer_s": [...], "step_s": [...], and of ours "rank_s": [...], "rank_s_mean", "saved_activation_bytes",
-               where a frozen step stands beside each "frozen_forward_s", "frozen_backward_s", "weight_gradients_s": [...],
+               "weight_gradients_s": [...] (of backward_s; files of earlier programs have none),
                "program": its commit, "method", "memory": the activations it keeps, where it says so}],
      "summaries": [medians of each cell], "ratios": [{"name", "value", "at_most", "aim", "met"}]}
 
@@ -21,9 +21,8 @@ import statistics
 from bench.against.cells import Cell
 
 FORMAT, VERSION = "sara-bench-against", 1
-STEP_TIMES = ("forward_s", "backward_s", "optimizer_s", "rank_s", "step_s")
-FROZEN_TIMES = ("frozen_forward_s", "frozen_backward_s")
-TIMES = (*STEP_TIMES, *FROZEN_TIMES, "weight_gradients_s")
+STEP_TIMES = ("forward_s", "backward_s", "optimizer_s", "step_s")  # of every peer
+TIMES = (*STEP_TIMES, "rank_s", "weight_gradients_s")
 SIZES = ("rank_s_mean", "peak_rss_gb", "saved_activation_bytes", "activation_bytes", "weight_copy_bytes")
 SAME = ("bench", "machine", "versions", "settings")  # of all runs of one file
 

@@ -8,8 +8,7 @@ from bench.against.result import summaries
 
 OUR_TITLES = {
     "sara": "**sara**",
-    "sara-share": "sara, a frozen step beside each",
-    "sara-tenth": "sara, a tenth of the budget, a frozen step beside each",
+    "sara-tenth": "sara, a tenth of the budget",
     "sara-frozen": "sara, only conv_in trained",  # in files of earlier programs
 }
 EAGER_TITLE = "eager autograd, all weights trained"
