@@ -106,7 +106,7 @@ struct TokenGroups {
 };
 
 // Of few entries many lines have none, and those need not be turned: nullopt where nearly all have some.
-constexpr int64_t kFewEntries = 3;  // a line on average
+constexpr int64_t kFewEntries = 2;  // a line on average; of fewer, more than an eighth of the lines has none
 
 std::optional<ColumnSet> rows_with_entries(const SampledLinear& layer) {
   const int64_t rows = layer.row_starts.numel() - 1;
@@ -123,8 +123,12 @@ std::optional<ColumnSet> columns_with_entries(const std::vector<SampledLinear>& 
   for (const SampledLinear& layer : layers) entries += layer.indices.numel();
   if (entries >= kFewEntries * columns) return std::nullopt;
   ColumnSet wanted(columns);
-  for (const SampledLinear& layer : layers)
-    for (int64_t k = 0; k < layer.indices.numel(); ++k) wanted.insert(layer.indices.const_data_ptr<int32_t>()[k] % columns);
+  for (const SampledLinear& layer : layers) {
+    const auto* starts = layer.row_starts.const_data_ptr<int64_t>();
+    const auto* indices = layer.indices.const_data_ptr<int32_t>();
+    for (int64_t row = 0; row + 1 < layer.row_starts.numel(); ++row)
+      for (int64_t k = starts[row]; k < starts[row + 1]; ++k) wanted.insert(indices[k] - row * columns);
+  }
   return wanted;
 }
 
@@ -158,7 +162,7 @@ struct Layer {
 // two, the columns, each with the whole gradient, and never more of them than stay in the second cache.
 template <class T>
 void add_products(const std::vector<SampledLinear>& wanted, const TokenOperand& input, SampledDots<T> dots, TurnBlock<T> turn_block) {
-  constexpr int64_t kTokens = 1024 / sizeof(T), kRows = 128;
+  constexpr int64_t kTokens = 1024 / sizeof(T), kRows = 128, kRowStep = kTurnBlock<uint16_t>;  // whole blocks are turned, or sums would have other bits with other threads
   const int64_t count = input.count(), columns = input.channels(), line = spaced_line(rounded_to_lanes(std::min(count, kTokens)), sizeof(T));
   const TokenGroups groups(count, kTokens);
   int64_t all_rows = 0;
@@ -175,7 +179,7 @@ void add_products(const std::vector<SampledLinear>& wanted, const TokenOperand& 
 
   const auto add_layer = [&](const Layer<T>& layer, int64_t group, int64_t part, Range tokens, Range blocks, T* left_lines, const T* right_lines) {
     const int64_t length = rounded_to_lanes(tokens.size());
-    const Range all = by_columns ? Range{0, layer.entries.rows()} : Range{layer.entries.first_row(part, parts, 16), layer.entries.first_row(part + 1, parts, 16)};
+    const Range all = by_columns ? Range{0, layer.entries.rows()} : Range{layer.entries.first_row(part, parts, kRowStep), layer.entries.first_row(part + 1, parts, kRowStep)};
     for (Range rows{all.begin, 0}; rows.begin < all.end; rows.begin = rows.end) {
       rows.end = std::min(all.end, rows.begin + kRows);
       layer.gradient.turn(left_lines, line, tokens, rows, length, turn_block, layer.wanted, by_columns && part > 0 ? nullptr : layer.totals_of(group));
