@@ -36,5 +36,31 @@ TEST(Turn, LeavesWhatLiesBesideAMatrixAlone) {
     for (int64_t i = 0; i < 60; ++i) ASSERT_EQ(to[row * 60 + i], row < 30 && i < 40 ? 1.0f : -1.0f) << row << ", " << i;
 }
 
+template <class T>
+struct TurnSome : testing::Test {
+  static at::ScalarType dtype() { return sizeof(T) == 2 ? torch::kBFloat16 : torch::kFloat; }
+  static TurnBlock<T> block() {
+    if constexpr (sizeof(T) == 2)
+      return turn_block_bf16();
+    else
+      return turn_block_f32();
+  }
+};
+using TurnedTypes = testing::Types<float, bf16_bits>;
+TYPED_TEST_SUITE(TurnSome, TurnedTypes);
+
+TYPED_TEST(TurnSome, TurnsTheWantedColumnsAloneAndSumsAll) {
+  constexpr int64_t kRows = 75, kColumns = 137, kFirst = 13;  // blocks and what is left of both; the matrix is some columns of a wider one
+  const torch::Tensor from = torch::randn({kRows, kColumns}).to(this->dtype());
+  const torch::Tensor to = torch::full({kColumns, kRows}, -7.0).to(this->dtype()), sums = torch::ones({kColumns});
+  ColumnSet wanted(kFirst + kColumns);
+  std::vector<bool> is_wanted(kColumns);
+  for (int64_t c = 0; c < kColumns; ++c)
+    if ((is_wanted[c] = c % 3 == 0 || c > 130)) wanted.insert(kFirst + c);
+  turn_matrix(mutable_numbers<TypeParam>(to), kRows, numbers<TypeParam>(from), kColumns, kRows, kColumns, this->block(), &wanted, kFirst, sums.data_ptr<float>());
+  for (int64_t c = 0; c < kColumns; ++c) EXPECT_TRUE(is_wanted[c] ? to[c].equal(from.select(1, c)) : to[c].eq(-7).all().template item<bool>()) << c;
+  EXPECT_TRUE((sums - 1).to(torch::kDouble).allclose(from.to(torch::kDouble).sum(0), 1e-5, 1e-4));
+}
+
 }  // namespace
 }  // namespace sara
