@@ -21,7 +21,7 @@ template <class T, class Lines>
 void add_by_columns(float* out, const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t channels, const ConvolutionShape& shape, const KernelLines& kernel_lines, const Lines& lines,
                     SampledDots<T> dots) {
   constexpr int64_t kMostColumnParts = 4;  // more threads than that share out the rows too
-  constexpr int64_t kLongLine = 16;        // times what the cache holds; of longer lines fewer are made together
+  constexpr int64_t kLongLine = 4;         // times what the cache holds; of longer lines fewer are made together
   const int64_t kernel = shape.kernel * shape.kernel, kinds = kernel_lines.kinds(), line = lines.line();
   const int64_t threads = at::get_num_threads(), column_parts = std::min(threads, kMostColumnParts), row_parts = threads / column_parts;
   const int64_t near = std::max(std::min(line, kDotsLength<T> + 2 * kernel_lines.lead()), line / kLongLine);  // numbers of a line that pass together

@@ -67,13 +67,14 @@ std::vector<LinearGradients> linear_gradients(const std::vector<LinearLayer>& la
   std::vector<SampledLinear> sampled;
   for (size_t i = 0; i < layers.size(); ++i) {
     const auto& [weight, gradient, has_trained_bias] = layers[i];
-    const auto sink = is_trained(weight) ? gradient_sink(weight) : std::nullopt;
+    const bool is_wanted = input && is_trained(weight);
+    const auto sink = is_wanted ? gradient_sink(weight) : std::nullopt;
     const bool goes_along = sink && weight.is_cpu() && sink->values->slots()[sink->slot].indices.numel() > 0 && is_sampled(sink->values->slots()[sink->slot]);  // its sums too
     if (has_trained_bias) out[i].sums = goes_along ? torch::zeros({gradient.channels()}, torch::kFloat) : sums_of(gradient);
     if (goes_along) {
       const Values::Slot& slot = sink->values->slots()[sink->slot];
       sampled.push_back({sink->values->open_gradient_(sink->slot), slot.indices, slot.row_starts, gradient, out[i].sums});
-    } else if (is_trained(weight)) {
+    } else if (is_wanted) {
       out[i].weight = linear_weight_gradient(weight, gradient, *input);
     }
   }

@@ -28,7 +28,7 @@ struct LinearGradients {
   torch::Tensor sums;  // [out], fp32: of the gradient over tokens, where the bias is trained
 };
 
-// input [K, in]; null where no weight is trained.
+// input [K, in]; null where it was not kept, because no weight was trained in the forward pass: none gets a gradient then.
 std::vector<LinearGradients> linear_gradients(const std::vector<LinearLayer>& layers, TokenOperand* input);
 LinearGradients linear_gradients(const LinearLayer& layer, TokenOperand* input);
 
