@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "sara/base/error.h"
+#include "sara/ops/group_norm_loops.h"
 #include "sara/ops/sampled_rows.h"
 #include "sara/ops/turn.h"
 #include "sara/ops/units.h"
@@ -16,16 +17,6 @@
 
 namespace sara {
 namespace {
-
-template <class T>
-SARA_INLINE float sum_of_all(const T* from, int64_t count) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) sum += load(from + i);
-  return sum;
-}
-SARA_VECTORIZED float sum_of_numbers(const float* from, int64_t count) { return sum_of_all(from, count); }
-SARA_VECTORIZED float sum_of_numbers(const bf16_bits* from, int64_t count) { return sum_of_all(from, count); }
 
 // The numbers of an operand in the type that they are multiplied in.
 template <class T>
@@ -70,7 +61,7 @@ struct Numbers {
         const int64_t picture = t / area, within = t % area, run = std::min(of_tokens.end - t, area - within);
         const T* const from = at + (picture * channels + c) * area + within;
         if (is_wanted) std::memcpy(lines + (c - of_channels.begin) * line + t - of_tokens.begin, from, run * sizeof(T));
-        if (sums) sums[c] += sum_of_numbers(from, run);
+        if (sums) sums[c] += sum_of_plane(from, run);
         t += run;
       }
     }
