@@ -3,6 +3,8 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+
 #include "sara/ops/group_norm.h"
 #include "sara/ops/matrix_product.h"
 #include "sara/ops/turn.h"

@@ -72,7 +72,7 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
   }
   NamedTensors tensors;
   for (auto& item : denoiser->named_parameters()) tensors.emplace_back(component + "." + item.key(), item.value());
-  const auto method = make_method(options.method, tensors, method_options, 2 * (options.warmup + options.steps) + 2);
+  const auto method = make_method(options.method, tensors, method_options, 2 * (options.warmup + options.steps) + 2);  // its reselection comes after the last step
   const double lr = method_options.lr() ? *method_options.lr() : method->default_lr();
 
   const auto inputs = denoiser->inputs();
@@ -132,23 +132,23 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
   }
   const double peak = double(peak_resident_bytes()) / 1e9, rank_mean = method->rank_seconds();
   Json result{{"resolution", options.resolution},
-          {"batch_size", options.batch_size},
-          {"precision", options.precision},
-          {"method", options.method},
-          {"memory", memory_level_name(level)},
-          {"selected", method->trained()},
-          {"threads", at::get_num_threads()},
-          {"forward_s", median(forward)},
-          {"backward_s", median(backward)},
-          {"weight_gradients_s", median(weight_gradients)},
-          {"optimizer_s", median(optimizer)},
-          {"rank_s", median(rank)},
-          {"rank_s_mean", rank_mean},
-          {"step_s", median(step_seconds)},
-          {"peak_rss_gb", peak},
-          {"saved_activation_bytes", saved},
-          {"samples", {{"forward_s", forward}, {"backward_s", backward}, {"weight_gradients_s", weight_gradients}, {"optimizer_s", optimizer}, {"rank_s", rank}, {"step_s", step_seconds}}},
-          {"torch", TORCH_VERSION}};
+            {"batch_size", options.batch_size},
+            {"precision", options.precision},
+            {"method", options.method},
+            {"memory", memory_level_name(level)},
+            {"selected", method->trained()},
+            {"threads", at::get_num_threads()},
+            {"forward_s", median(forward)},
+            {"backward_s", median(backward)},
+            {"weight_gradients_s", median(weight_gradients)},
+            {"optimizer_s", median(optimizer)},
+            {"rank_s", median(rank)},
+            {"rank_s_mean", rank_mean},
+            {"step_s", median(step_seconds)},
+            {"peak_rss_gb", peak},
+            {"saved_activation_bytes", saved},
+            {"samples", {{"forward_s", forward}, {"backward_s", backward}, {"weight_gradients_s", weight_gradients}, {"optimizer_s", optimizer}, {"rank_s", rank}, {"step_s", step_seconds}}},
+            {"torch", TORCH_VERSION}};
   if (options.compare_frozen) {
     for (const auto& [name, seconds] : {std::pair{"frozen_forward_s", &frozen_forward}, {"frozen_backward_s", &frozen_backward}, {"beyond_frozen_s", &beyond_frozen}}) {
       result[name] = median(*seconds);

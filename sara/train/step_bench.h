@@ -39,12 +39,13 @@ struct StepBenchOptions {
 // Pixels a latent: 2^3 in every published Stable Diffusion.
 constexpr int64_t kPublishedFactor = 8;
 
-// component: the denoiser's name in its model ("unet"), in front of the names of its weights. Throws InvalidArgument when the resolution is no multiple of pixels_a_latent. Medians in seconds: forward_s, backward_s, optimizer_s (with rank_s inside), weight_gradients_s, step_s; peak_rss_gb; saved_activation_bytes;
-// selected, threads, torch, and the memory level taken. samples holds the seconds of every timed step under the same names.
-// compare_frozen: before each step the same forward and backward pass with every weight frozen, through which only the input gradients flow
-// (frozen_forward_s, frozen_backward_s). beyond_frozen_s is the median over steps of backward minus frozen backward, a moment apart in one process. It holds
-// all that training costs the backward pass, and the noise of two passes; weight_gradients_s, part of backward_s, is read from a clock (ops/gradient_clock.h).
-// The steps are those of a run at least twice as long: what is trained stays the same to the last of them.
+// component: the denoiser's name in its model ("unet"), in front of the names of its weights. Throws InvalidArgument when the resolution is no
+// multiple of pixels_a_latent. Medians in seconds: forward_s, backward_s (with weight_gradients_s inside, read from the clock of ops/gradient_clock.h),
+// optimizer_s (with rank_s inside), step_s; peak_rss_gb; saved_activation_bytes; selected, threads, torch, and the memory level taken. samples holds the
+// seconds of every timed step under the same names. The steps are those of a run at least twice as long: what is trained stays the same to the last.
+// compare_frozen: before each step the same passes with every weight frozen, through which only the input gradients flow (frozen_forward_s,
+// frozen_backward_s). beyond_frozen_s is the median over steps of backward minus frozen backward: all that training costs the backward pass, and the
+// noise of two passes.
 // rank_s varies with the matrix that is drawn; rank_s_mean is its mean over all draws, from a matrix of every shape.
 Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& component, int64_t pixels_a_latent, const StepBenchOptions& options, const MemoryOptions& memory, MethodOptions method);
 
