@@ -5,68 +5,16 @@
 #include <ATen/record_function.h>
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 
 #include "sara/base/error.h"
-#include "sara/ops/group_norm_loops.h"
 #include "sara/ops/sampled_rows.h"
-#include "sara/ops/turn.h"
+#include "sara/ops/token_lines.h"
 #include "sara/ops/units.h"
 #include "sara/ops/vectorized.h"
 
 namespace sara {
 namespace {
-
-// The numbers of an operand in the type that they are multiplied in.
-template <class T>
-struct Numbers {
-  explicit Numbers(const TokenOperand& operand)
-      : tensor(operand.given().to(sampled_dtype(operand.given().scalar_type()))), at(static_cast<const T*>(tensor.const_data_ptr())), channels(operand.channels()), is_map(operand.is_map()),
-        area(is_map && tensor.size(0) ? operand.count() / tensor.size(0) : 1) {}
-
-  at::TensorOptions options() const { return tensor.options(); }
-
-  // lines[c - first channel, t - first token] = this[t, c] of the wanted channels, zeros behind up to `length` numbers. sums[c] += sum_t this[t, c], where it
-  // is not null.
-  void turn(T* lines, int64_t line, Range of_tokens, Range of_channels, int64_t length, TurnBlock<T> turn_block, const std::optional<ColumnSet>& wanted, float* sums = nullptr) const {
-    if (is_map)
-      cut(lines, line, of_tokens, of_channels, wanted ? &*wanted : nullptr, sums);
-    else
-      turn_tokens(lines, line, of_tokens, of_channels, turn_block, wanted ? &*wanted : nullptr, sums);
-    for (int64_t c = 0; c < of_channels.size(); ++c) std::memset(lines + c * line + of_tokens.size(), 0, (length - of_tokens.size()) * sizeof(T));
-  }
-
- private:
-  torch::Tensor tensor;
-  const T* at;
-  int64_t channels;
-  bool is_map;
-  int64_t area;
-
-  // Some channels at a time, whose lines stay in the second cache.
-  void turn_tokens(T* lines, int64_t line, Range of_tokens, Range of_channels, TurnBlock<T> turn_block, const ColumnSet* wanted, float* sums) const {
-    constexpr int64_t kTogether = 128;
-    for (int64_t first = of_channels.begin; first < of_channels.end; first += kTogether)
-      turn_matrix(lines + (first - of_channels.begin) * line, line, at + of_tokens.begin * channels + first, channels, of_tokens.size(), std::min(kTogether, of_channels.end - first), turn_block,
-                  wanted, first, sums ? sums + first : nullptr);
-  }
-
-  // A map's channels lie together already, picture by picture.
-  void cut(T* lines, int64_t line, Range of_tokens, Range of_channels, const ColumnSet* wanted, float* sums) const {
-    for (int64_t c = of_channels.begin; c < of_channels.end; ++c) {
-      const bool is_wanted = !wanted || (wanted->from(c) & 1);
-      if (!is_wanted && !sums) continue;
-      for (int64_t t = of_tokens.begin; t < of_tokens.end;) {
-        const int64_t picture = t / area, within = t % area, run = std::min(of_tokens.end - t, area - within);
-        const T* const from = at + (picture * channels + c) * area + within;
-        if (is_wanted) std::memcpy(lines + (c - of_channels.begin) * line + t - of_tokens.begin, from, run * sizeof(T));
-        if (sums) sums[c] += sum_of_plane(from, run);
-        t += run;
-      }
-    }
-  }
-};
 
 SARA_VECTORIZED void add_floats(float* to, const float* from, int64_t count) {
 #pragma omp simd
@@ -84,16 +32,18 @@ void add_groups(float* out, const torch::Tensor& sums) {
   });
 }
 
-// The tokens in groups whose sums are made apart and added up in order, so that threads take different groups and still every entry gets the
-// same bits at any number of threads.
+// The tokens in groups of whole blocks and about equal size, whose sums are made apart and added up in order, so that threads take different groups and
+// still every entry gets the same bits at any number of threads. Two at least, where each has numbers enough for a dot product: then two threads make
+// nothing twice.
 struct TokenGroups {
-  static constexpr int64_t kMost = 8;
-  TokenGroups(int64_t tokens, int64_t chunk) : tokens(tokens), chunk(chunk), chunks((tokens + chunk - 1) / chunk), count(std::clamp<int64_t>(chunks, 1, kMost)) {}
-  int64_t tokens, chunk, chunks, count;
-  Range group(int64_t index) const { return {first(index), first(index + 1)}; }
-
- private:
-  int64_t first(int64_t index) const { return std::min(tokens, chunks * index / count * chunk); }
+  static constexpr int64_t kMost = 8, kLeast = 64, kStep = kTurnBlock<uint16_t>;
+  TokenGroups(int64_t tokens, int64_t chunk) : tokens(tokens) {
+    const int64_t wanted = std::clamp<int64_t>((tokens + chunk - 1) / chunk, tokens >= 2 * kLeast ? 2 : 1, kMost);
+    size = std::max((tokens + wanted * kStep - 1) / (wanted * kStep), int64_t{1}) * kStep;
+    count = std::max<int64_t>(1, (tokens + size - 1) / size);
+  }
+  int64_t tokens, size, count;
+  Range group(int64_t index) const { return {index * size, std::min(tokens, (index + 1) * size)}; }
 };
 
 // Of few entries many lines have none, and those need not be turned: nullopt where nearly all have some.
@@ -142,77 +92,109 @@ struct Layer {
   }
 
   SampledEntries entries;
-  Numbers<T> gradient;
+  TokenLines<T> gradient;
   float *out, *totals;
   std::optional<ColumnSet> wanted;  // rows
   torch::Tensor sums, total_sums;
 };
 
-// Each thread makes all that it reads: to read lines that another core has just written takes longer than to turn them again. So the threads
-// share out the groups of tokens, and the rows where groups are fewer, each with the whole input; or, where the input is the wider of the
-// two, the columns, each with the whole gradient, and never more of them than stay in the second cache.
+// Each thread makes all that it reads: to read lines that another core has just written takes longer than to turn them again. The narrower side is
+// turned whole, the wider one some lines at a time, each once: the gradients' rows, or the input's columns. Threads share out the groups of tokens
+// and, where groups are fewer, parts of the wider side.
 template <class T>
-void add_products(const std::vector<SampledLinear>& wanted, const TokenOperand& input, SampledDots<T> dots, TurnBlock<T> turn_block) {
-  constexpr int64_t kTokens = 1024 / sizeof(T), kRows = 128, kRowStep = kTurnBlock<uint16_t>;  // whole blocks are turned, or sums would have other bits with other threads
-  const int64_t count = input.count(), columns = input.channels(), line = spaced_line(rounded_to_lanes(std::min(count, kTokens)), sizeof(T));
-  const TokenGroups groups(count, kTokens);
-  int64_t all_rows = 0;
-  for (const SampledLinear& layer : wanted) all_rows += layer.gradient.channels();
-  const bool by_columns = columns > all_rows;
-  const int64_t near = by_columns ? columns_together(columns, columns, line * sizeof(T)) : columns;  // columns that stay near while all rows pass
-  const int64_t parts = std::max((at::get_num_threads() + groups.count - 1) / groups.count, (columns + near - 1) / near);  // of a group
-  std::vector<Layer<T>> layers;
-  for (const SampledLinear& layer : wanted) layers.emplace_back(layer, columns, line, by_columns ? parts : 1, groups.count);
-  const Numbers<T> right(input);
-  const std::optional<ColumnSet> wanted_columns = columns_with_entries(wanted, columns);
-  std::vector<int64_t> column_starts(columns);
-  for (int64_t c = 0; c < columns; ++c) column_starts[c] = c * line;
+class Products {
+ public:
+  Products(const std::vector<SampledLinear>& wanted, const TokenOperand& input, SampledDots<T> dots, TurnBlock<T> turn_block)
+      : dots_(dots), turn_block_(turn_block), input_(input), groups_(input.count(), kTokens), line_(spaced_line(std::min(groups_.size, kTokens), sizeof(T))),
+        parts_((at::get_num_threads() + groups_.count - 1) / groups_.count) {
+    const int64_t columns = input.channels();
+    int64_t rows = 0;
+    for (const SampledLinear& layer : wanted) rows += layer.gradient.channels();
+    by_columns_ = columns > rows;
+    for (const SampledLinear& layer : wanted) layers_.emplace_back(layer, columns, line_, by_columns_ ? parts_ : 1, groups_.count);
+    const int64_t together = by_columns_ ? blocks().column(1) : columns;
+    wanted_columns_ = columns_with_entries(wanted, columns);
+    column_starts_.resize(columns);
+    for (int64_t c = 0; c < columns; ++c) column_starts_[c] = c % together * line_;
+    right_ = (by_columns_ ? rows : kRows) * line_;
+    numbers_ = right_ + together * line_;
+  }
 
-  const auto add_layer = [&](const Layer<T>& layer, int64_t group, int64_t part, Range tokens, Range blocks, T* left_lines, const T* right_lines) {
-    const int64_t length = rounded_to_lanes(tokens.size());
-    const Range all = by_columns ? Range{0, layer.entries.rows()} : Range{layer.entries.first_row(part, parts, kRowStep), layer.entries.first_row(part + 1, parts, kRowStep)};
-    for (Range rows{all.begin, 0}; rows.begin < all.end; rows.begin = rows.end) {
-      rows.end = std::min(all.end, rows.begin + kRows);
-      layer.gradient.turn(left_lines, line, tokens, rows, length, turn_block, layer.wanted, by_columns && part > 0 ? nullptr : layer.totals_of(group));
-      add_rows(layer.sums_of(group), layer.entries, rows, blocks, left_lines, line, right_lines, column_starts.data(), length, dots);
+  void add() const {
+    const int64_t units = groups_.count * parts_;
+    const torch::Tensor memory = torch::empty({unit_workers(units), numbers_}, input_.options());
+    take_units(units, [&](int64_t worker, int64_t unit) {
+      T* const lines = static_cast<T*>(memory.data_ptr()) + worker * numbers_;
+      const Range group = groups_.group(unit / parts_);
+      for (Range tokens{group.begin, 0}; tokens.begin < group.end; tokens.begin = tokens.end) {
+        tokens.end = std::min(group.end, tokens.begin + kTokens);
+        by_columns_ ? add_by_columns(unit / parts_, unit % parts_, tokens, lines) : add_by_rows(unit / parts_, unit % parts_, tokens, lines);
+      }
+    });
+    for (const Layer<T>& layer : layers_) layer.finish();
+  }
+
+ private:
+  static constexpr int64_t kTokens = 1024 / sizeof(T), kRows = 128;  // of a dot product; of a gradient's lines that are made together
+  static constexpr int64_t kRowStep = kTurnBlock<uint16_t>;          // whole blocks are turned, or sums would have other bits with other threads
+
+  const SampledEntries& blocks() const { return layers_.front().entries; }  // all layers' columns are cut alike
+
+  // The whole input, then some rows of each gradient after the other.
+  void add_by_rows(int64_t group, int64_t part, Range tokens, T* lines) const {
+    turn_input(lines, tokens, {0, input_.channels()});
+    for (const Layer<T>& layer : layers_) {
+      const Range mine{layer.entries.first_row(part, parts_, kRowStep), layer.entries.first_row(part + 1, parts_, kRowStep)};
+      for (Range rows{mine.begin, 0}; rows.begin < mine.end; rows.begin = rows.end) {
+        rows.end = std::min(mine.end, rows.begin + kRows);
+        turn_gradient(layer, lines, group, tokens, rows, true);
+        add(layer, lines, lines, group, tokens, rows, {0, blocks().blocks()});
+      }
     }
-  };
-  const int64_t units = groups.count * parts;
-  const torch::Tensor lines = torch::empty({unit_workers(units), kRows + columns, line}, right.options());
-  take_units(units, [&](int64_t worker, int64_t unit) {
-    T* const left_lines = static_cast<T*>(lines.data_ptr()) + worker * lines.stride(0);
-    T* const right_lines = left_lines + kRows * line;
-    const int64_t group_index = unit / parts, part = unit % parts;
-    const Range group = groups.group(group_index);
-    for (Range tokens{group.begin, 0}; tokens.begin < group.end; tokens.begin = tokens.end) {
-      tokens.end = std::min(group.end, tokens.begin + kTokens);
-      const SampledEntries& entries = layers.front().entries;  // all layers' blocks are cut alike
-      const Range blocks = by_columns ? Range{entries.blocks() * part / parts, entries.blocks() * (part + 1) / parts} : Range{0, entries.blocks()};
-      const Range mine{entries.column(blocks.begin), entries.column(blocks.end)};
-      right.turn(right_lines + mine.begin * line, line, tokens, mine, rounded_to_lanes(tokens.size()), turn_block, wanted_columns);
-      for (const Layer<T>& layer : layers) add_layer(layer, group_index, part, tokens, blocks, left_lines, right_lines);
+  }
+
+  // All gradients, then some columns of the input after the other.
+  void add_by_columns(int64_t group, int64_t part, Range tokens, T* lines) const {
+    const Range mine{blocks().blocks() * part / parts_, blocks().blocks() * (part + 1) / parts_};
+    T* next = lines;
+    for (const Layer<T>& layer : layers_) next = turn_gradient(layer, next, group, tokens, {0, layer.entries.rows()}, part == 0);
+    for (int64_t block = mine.begin; block < mine.end; ++block) {
+      turn_input(lines, tokens, {blocks().column(block), blocks().column(block + 1)});
+      const T* left = lines;
+      for (const Layer<T>& layer : layers_) {
+        add(layer, left, lines, group, tokens, {0, layer.entries.rows()}, {block, block + 1});
+        left += layer.entries.rows() * line_;
+      }
     }
-  });
-  for (const Layer<T>& layer : layers) layer.finish();
-}
+  }
+
+  void turn_input(T* lines, Range tokens, Range columns) const {
+    input_.turn(lines + right_, line_, tokens, columns, rounded_to_lanes(tokens.size()), turn_block_, wanted_columns_ ? &*wanted_columns_ : nullptr);
+  }
+
+  // -> behind the lines
+  T* turn_gradient(const Layer<T>& layer, T* lines, int64_t group, Range tokens, Range rows, bool with_sums) const {
+    layer.gradient.turn(lines, line_, tokens, rows, rounded_to_lanes(tokens.size()), turn_block_, layer.wanted ? &*layer.wanted : nullptr, with_sums ? layer.totals_of(group) : nullptr);
+    return lines + rows.size() * line_;
+  }
+
+  void add(const Layer<T>& layer, const T* left, const T* lines, int64_t group, Range tokens, Range rows, Range blocks) const {
+    add_rows(layer.sums_of(group), layer.entries, rows, blocks, left, line_, lines + right_, column_starts_.data(), rounded_to_lanes(tokens.size()), dots_);
+  }
+
+  SampledDots<T> dots_;
+  TurnBlock<T> turn_block_;
+  TokenLines<T> input_;
+  TokenGroups groups_;
+  int64_t line_, parts_;
+  bool by_columns_;
+  std::vector<Layer<T>> layers_;
+  std::optional<ColumnSet> wanted_columns_;
+  std::vector<int64_t> column_starts_;
+  int64_t right_, numbers_;  // of a thread's lines: before those of the input, all
+};
 
 }  // namespace
-
-TokenOperand::TokenOperand(const torch::Tensor& tokens)
-    : tokens_(tokens.reshape({-1, tokens.size(-1)}).contiguous()), count_(tokens_.size(0)), channels_(tokens_.size(1)) {}
-
-TokenOperand TokenOperand::of_map(const torch::Tensor& map) {
-  TokenOperand operand;
-  operand.map_ = map.contiguous();
-  operand.channels_ = map.size(1);
-  operand.count_ = map.numel() / map.size(1);
-  return operand;
-}
-
-const torch::Tensor& TokenOperand::tokens() {
-  if (!tokens_.defined()) tokens_ = tokens_of_map(map_).view({-1, channels_});
-  return tokens_;
-}
 
 void sampled_linear_add_(const std::vector<SampledLinear>& layers, const TokenOperand& input) {
   RECORD_FUNCTION("sara::sampled_linear", {});
@@ -223,9 +205,9 @@ void sampled_linear_add_(const std::vector<SampledLinear>& layers, const TokenOp
   }
   if (layers.empty()) return;
   if (sampled_dtype(input.given().scalar_type()) == torch::kBFloat16)
-    add_products<uint16_t>(layers, input, sampled_dots_bf16(), turn_block_bf16());
+    Products<uint16_t>(layers, input, sampled_dots_bf16(), turn_block_bf16()).add();
   else
-    add_products<float>(layers, input, sampled_dots_f32(), turn_block_f32());
+    Products<float>(layers, input, sampled_dots_f32(), turn_block_f32()).add();
 }
 
 }  // namespace sara
