@@ -48,6 +48,18 @@ SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor
       firsts_[blocks_ * rows_ + row] = first;
     }
   });
+  occupied_.resize(blocks_);
+  at::parallel_for(0, blocks_, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block)
+      for (int64_t row = 0; row < rows_; ++row)
+        if (this->first(row, block) < this->first(row, block + 1)) occupied_[block].push_back(static_cast<int32_t>(row));
+  });
+}
+
+std::span<const int32_t> SampledEntries::rows_of(int64_t block, Range rows) const {
+  const std::vector<int32_t>& all = occupied_[block];
+  const auto place = [&](int64_t row) { return std::lower_bound(all.begin(), all.end(), row); };
+  return {place(rows.begin), place(rows.end)};
 }
 
 int64_t SampledEntries::first_row(int64_t part, int64_t parts, int64_t step) const {

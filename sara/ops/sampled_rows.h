@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <span>
 #include <vector>
 
 #include "sara/ops/sampled_dots.h"
@@ -22,6 +23,11 @@ inline int64_t spaced_line(int64_t length, int64_t element_size) {
 // How many of `columns` columns, held in order by `lines` lines, a core's second cache keeps at `line_bytes` of each line.
 int64_t columns_together(int64_t columns, int64_t lines, int64_t line_bytes);
 
+struct Range {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+};
+
 // The entries of a sparse matrix by row and, within a row, by blocks of neighbouring columns that pass together, so that their numbers
 // stay in a core's second cache while all rows pass.
 class SampledEntries {
@@ -34,6 +40,7 @@ class SampledEntries {
   int64_t blocks() const { return blocks_; }
   int64_t column(int64_t block) const { return std::min(columns_, block * together_); }  // the first of the block
   int64_t first(int64_t row, int64_t block) const { return firsts_[block * rows_ + row]; }  // its last ends where the next block's begins
+  std::span<const int32_t> rows_of(int64_t block, Range rows) const;                        // those of `rows` that have entries in the block
   const int32_t* indices() const { return indices_; }
   int32_t row_begin(int64_t row) const { return static_cast<int32_t>(row * columns_); }  // the flat position of its first column
 
@@ -43,15 +50,12 @@ class SampledEntries {
  private:
   const int32_t* indices_;
   int64_t rows_, columns_, blocks_, together_;
-  std::vector<int64_t> firsts_;  // [blocks + 1, rows]
+  std::vector<int64_t> firsts_;                 // [blocks + 1, rows]
+  std::vector<std::vector<int32_t>> occupied_;  // of each block, the rows that have entries in it
 };
 
-struct Range {
-  int64_t begin, end;
-  int64_t size() const { return end - begin; }
-};
-
-// The row whose entries are asked for from memory while one is computed: in a block it has few, too few for the processor to foresee the next row's.
+// How many rows with entries before it is computed a row's entries are asked for from memory: in a block it has few, too few for the processor to foresee
+// the next row's.
 constexpr int64_t kRowsAhead = 4;
 
 // Adds the products of some rows in some blocks of columns to `sums`, one for every entry of the matrix. Row r of the left factor begins at
@@ -59,21 +63,24 @@ constexpr int64_t kRowsAhead = 4;
 template <class T>
 void add_rows(float* sums, const SampledEntries& entries, Range rows, Range blocks, const T* left, int64_t stride, const T* right, const int64_t* column_starts, int64_t length,
               SampledDots<T> dots, int64_t first_column = 0) {
-  for (int64_t block = blocks.begin; block < blocks.end; ++block)
+  for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+    const std::span<const int32_t> occupied = entries.rows_of(block, rows);
     for (int64_t i = 0; i < length; i += kDotsLength<T>) {
       const int64_t numbers = std::min(kDotsLength<T>, length - i);
-      for (int64_t row = rows.begin; row < rows.end; ++row) {
-        const T* const numbers_of_row = left + (row - rows.begin) * stride + i;
-        for (int64_t ahead = 0; ahead < numbers; ahead += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(numbers_of_row + stride + ahead);
-        if (const int64_t later = row + kRowsAhead; later < rows.end)
-          for (int64_t k = entries.first(later, block); k < entries.first(later, block + 1); k += 16) {
+      for (size_t at = 0; at < occupied.size(); ++at) {
+        const auto numbers_of = [&](size_t r) { return left + (occupied[r] - rows.begin) * stride + i; };
+        if (at + 1 < occupied.size())
+          for (int64_t ahead = 0; ahead < numbers; ahead += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(numbers_of(at + 1) + ahead);
+        if (const size_t later = at + kRowsAhead; later < occupied.size())
+          for (int64_t k = entries.first(occupied[later], block); k < entries.first(occupied[later], block + 1); k += 16) {
             __builtin_prefetch(entries.indices() + k);
             __builtin_prefetch(sums + k, 1);
           }
-        const int64_t first = entries.first(row, block), count = entries.first(row, block + 1) - first;
-        if (count) dots(sums + first, numbers_of_row, right + i, column_starts, entries.indices() + first, entries.row_begin(row) + static_cast<int32_t>(first_column), count, numbers);
+        const int64_t row = occupied[at], first = entries.first(row, block), count = entries.first(row, block + 1) - first;
+        dots(sums + first, numbers_of(at), right + i, column_starts, entries.indices() + first, entries.row_begin(row) + static_cast<int32_t>(first_column), count, numbers);
       }
     }
+  }
 }
 
 }  // namespace sara
