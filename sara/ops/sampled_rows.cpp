@@ -43,7 +43,7 @@ SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor
       int64_t first = starts[row];
       for (int64_t block = 0; block < blocks_; ++block) {
         firsts_[block * rows_ + row] = first;
-        first = block + 1 == blocks_ ? starts[row + 1] : std::lower_bound(indices_ + first, indices_ + starts[row + 1], row * columns_ + column(block + 1)) - indices_;
+        first = block + 1 == blocks_ ? starts[row + 1] : first_at(row * columns_ + column(block + 1), first, starts[row + 1], blocks_ - block);
       }
       firsts_[blocks_ * rows_ + row] = first;
     }
@@ -54,6 +54,13 @@ SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor
       for (int64_t row = 0; row < rows_; ++row)
         if (this->first(row, block) < this->first(row, block + 1)) occupied_[block].push_back(static_cast<int32_t>(row));
   });
+}
+
+int64_t SampledEntries::first_at(int64_t position, int64_t first, int64_t end, int64_t blocks) const {
+  int64_t place = first + (end - first) / blocks;
+  while (place > first && indices_[place - 1] >= position) --place;
+  while (place < end && indices_[place] < position) ++place;
+  return place;
 }
 
 std::span<const int32_t> SampledEntries::rows_of(int64_t block, Range rows) const {

@@ -48,6 +48,9 @@ class SampledEntries {
   int64_t first_row(int64_t part, int64_t parts, int64_t step = 1) const;
 
  private:
+  // The first of the entries [first, end) that lies at `position` or behind it, looked for from where it is if they lie evenly over as many blocks.
+  int64_t first_at(int64_t position, int64_t first, int64_t end, int64_t blocks) const;
+
   const int32_t* indices_;
   int64_t rows_, columns_, blocks_, together_;
   std::vector<int64_t> firsts_;                 // [blocks + 1, rows]

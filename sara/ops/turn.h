@@ -27,8 +27,8 @@ class ColumnSet {
   std::vector<uint8_t> bits_;
 };
 
-// to[c · to_row + r] = from[r · from_row + c] for `rows` rows and `columns` columns, in blocks (sampled_dots.h); the next block's
-// numbers are on their way while one is turned. Of `wanted` columns alone, column 0 being its column `first`; all, where it is null. sums[c] += the sum of
+// to[c · to_row + r] = from[r · from_row + c] for `rows` rows and `columns` columns, in blocks (sampled_dots.h); while one is
+// turned, the numbers of the next but one below it are on their way to the second cache: the first one's places for what is on its way are few. Of `wanted` columns alone, column 0 being its column `first`; all, where it is null. sums[c] += the sum of
 // column c, wanted or not, where sums is not null.
 template <class T>
 void turn_matrix(T* to, int64_t to_row, const T* from, int64_t from_row, int64_t rows, int64_t columns, TurnBlock<T> turn_block, const ColumnSet* wanted = nullptr, int64_t first = 0,
@@ -38,7 +38,7 @@ void turn_matrix(T* to, int64_t to_row, const T* from, int64_t from_row, int64_t
     for (int64_t c0 = 0; c0 < columns; c0 += kBlock) {
       const int64_t r1 = std::min(rows, r0 + kBlock), c1 = std::min(columns, c0 + kBlock);
       const uint32_t here = wanted ? wanted->from(first + c0) : ~0u;
-      for (int64_t r = r1; r < std::min(rows, r1 + kBlock); ++r) __builtin_prefetch(from + r * from_row + c0);
+      for (int64_t r = r1 + kBlock; r < std::min(rows, r1 + 2 * kBlock); ++r) __builtin_prefetch(from + r * from_row + c0, 0, /*second cache*/ 2);
       if (r1 - r0 == kBlock && c1 - c0 == kBlock) {
         turn_block(to + c0 * to_row + r0, to_row, from + r0 * from_row + c0, from_row, here, sums ? sums + c0 : nullptr);
         continue;
