@@ -57,9 +57,9 @@ class SampledEntries {
   std::vector<std::vector<int32_t>> occupied_;  // of each block, the rows that have entries in it
 };
 
-// How many rows with entries before it is computed a row's entries are asked for from memory: in a block it has few, too few for the processor to foresee
-// the next row's.
-constexpr int64_t kRowsAhead = 4;
+// How many rows with entries before it is computed a row's entries, and its numbers, are asked for from memory: in a block it has few, too few for the
+// processor to foresee the next row's.
+constexpr size_t kRowsAhead = 4, kNumbersAhead = 2;
 
 // Adds the products of some rows in some blocks of columns to `sums`, one for every entry of the matrix. Row r of the left factor begins at
 // left + (r - rows.begin) · stride, column c of the right one at right + column_starts[c - first_column], each of `length` numbers.
@@ -72,8 +72,8 @@ void add_rows(float* sums, const SampledEntries& entries, Range rows, Range bloc
       const int64_t numbers = std::min(kDotsLength<T>, length - i);
       for (size_t at = 0; at < occupied.size(); ++at) {
         const auto numbers_of = [&](size_t r) { return left + (occupied[r] - rows.begin) * stride + i; };
-        if (at + 1 < occupied.size())
-          for (int64_t ahead = 0; ahead < numbers; ahead += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(numbers_of(at + 1) + ahead);
+        if (at + kNumbersAhead < occupied.size())
+          for (int64_t ahead = 0; ahead < numbers; ahead += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(numbers_of(at + kNumbersAhead) + ahead, 0, /*second cache*/ 2);
         if (const size_t later = at + kRowsAhead; later < occupied.size())
           for (int64_t k = entries.first(occupied[later], block); k < entries.first(occupied[later], block + 1); k += 16) {
             __builtin_prefetch(entries.indices() + k);
