@@ -20,7 +20,7 @@ using torch::autograd::variable_list;
 // The inner activations of so many bytes at a time: what is made for a moment, three times that, stays near the processor and small beside
 // what is kept.
 constexpr int64_t kPieceBytes = 10 << 20;
-constexpr int64_t kPieceTokenBytes = 1024;  // of numbers of as many tokens, or a multiple: the sampled products are cut there anyway (ops/sampled_linear.h)
+constexpr int64_t kPieceTokenBytes = 1024;  // of numbers of as many tokens, or a multiple: whole dot products of the sampled gradients (ops/token_groups.h)
 
 // Dense gradients are one product each, and a device works best on whole tensors.
 bool goes_in_pieces(const torch::Tensor& x, const torch::Tensor& in_weight, const torch::Tensor& out_weight) {

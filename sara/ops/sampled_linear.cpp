@@ -9,42 +9,12 @@
 
 #include "sara/base/error.h"
 #include "sara/ops/sampled_rows.h"
+#include "sara/ops/token_groups.h"
 #include "sara/ops/token_lines.h"
 #include "sara/ops/units.h"
-#include "sara/ops/vectorized.h"
 
 namespace sara {
 namespace {
-
-SARA_VECTORIZED void add_floats(float* to, const float* from, int64_t count) {
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) to[i] += from[i];
-}
-
-// out += sums[0] + sums[1] + ..., one after the other.
-void add_groups(float* out, const torch::Tensor& sums) {
-  constexpr int64_t kTogether = 4096;
-  const int64_t entries = sums.size(1);
-  at::parallel_for(0, (entries + kTogether - 1) / kTogether, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t first = begin * kTogether; first < std::min(entries, end * kTogether); first += kTogether)
-      for (int64_t group = 0; group < sums.size(0); ++group)
-        add_floats(out + first, sums.const_data_ptr<float>() + group * entries + first, std::min(kTogether, entries - first));
-  });
-}
-
-// The tokens in groups of whole blocks and about equal size, whose sums are made apart and added up in order, so that threads take different groups and
-// still every entry gets the same bits at any number of threads. Two at least, where each has numbers enough for a dot product: then two threads make
-// nothing twice.
-struct TokenGroups {
-  static constexpr int64_t kMost = 8, kLeast = 64, kStep = kTurnBlock<uint16_t>;
-  TokenGroups(int64_t tokens, int64_t chunk) : tokens(tokens) {
-    const int64_t wanted = std::clamp<int64_t>((tokens + chunk - 1) / chunk, tokens >= 2 * kLeast ? 2 : 1, kMost);
-    size = std::max((tokens + wanted * kStep - 1) / (wanted * kStep), int64_t{1}) * kStep;
-    count = std::max<int64_t>(1, (tokens + size - 1) / size);
-  }
-  int64_t tokens, size, count;
-  Range group(int64_t index) const { return {index * size, std::min(tokens, (index + 1) * size)}; }
-};
 
 // Of few entries many lines have none, and those need not be turned: nullopt where nearly all have some.
 constexpr int64_t kFewEntries = 2;  // a line on average; of fewer, more than an eighth of the lines has none
@@ -77,7 +47,7 @@ std::optional<ColumnSet> columns_with_entries(const std::vector<SampledLinear>& 
 template <class T>
 struct Layer {
   Layer(const SampledLinear& wanted, int64_t columns, int64_t line, int64_t parts, int64_t groups)
-      : entries(wanted.indices, wanted.row_starts, columns, columns, line * sizeof(T), parts), gradient(wanted.gradient), out(wanted.out.data_ptr<float>()),
+      : entries(wanted.indices, wanted.row_starts, columns, columns, line * sizeof(T), parts, kTurnBlock<T>), gradient(wanted.gradient), out(wanted.out.data_ptr<float>()),
         totals(wanted.gradient_sums.defined() ? wanted.gradient_sums.data_ptr<float>() : nullptr), wanted(rows_with_entries(wanted)) {
     if (groups == 1) return;
     sums = torch::zeros({groups, wanted.indices.numel()}, torch::kFloat);
@@ -105,7 +75,7 @@ template <class T>
 class Products {
  public:
   Products(const std::vector<SampledLinear>& wanted, const TokenOperand& input, SampledDots<T> dots, TurnBlock<T> turn_block)
-      : dots_(dots), turn_block_(turn_block), input_(input), groups_(input.count(), kTokens), line_(spaced_line(std::min(groups_.size, kTokens), sizeof(T))),
+      : dots_(dots), turn_block_(turn_block), input_(input), groups_(input.count(), kDotsLength<T>), line_(spaced_line(groups_.piece, sizeof(T))),
         parts_((at::get_num_threads() + groups_.count - 1) / groups_.count) {
     const int64_t columns = input.channels();
     int64_t rows = 0;
@@ -127,7 +97,7 @@ class Products {
       T* const lines = static_cast<T*>(memory.data_ptr()) + worker * numbers_;
       const Range group = groups_.group(unit / parts_);
       for (Range tokens{group.begin, 0}; tokens.begin < group.end; tokens.begin = tokens.end) {
-        tokens.end = std::min(group.end, tokens.begin + kTokens);
+        tokens.end = std::min(group.end, tokens.begin + groups_.piece);
         by_columns_ ? add_by_columns(unit / parts_, unit % parts_, tokens, lines) : add_by_rows(unit / parts_, unit % parts_, tokens, lines);
       }
     });
@@ -135,16 +105,18 @@ class Products {
   }
 
  private:
-  static constexpr int64_t kTokens = 1024 / sizeof(T), kRows = 128;  // of a dot product; of a gradient's lines that are made together
-  static constexpr int64_t kRowStep = kTurnBlock<uint16_t>;          // whole blocks are turned, or sums would have other bits with other threads
+  static constexpr int64_t kRows = 128;                      // of a gradient's lines that are made together
+  static constexpr int64_t kRowStep = kTurnBlock<uint16_t>;  // whole blocks are turned, or sums would have other bits with other threads
 
   const SampledEntries& blocks() const { return layers_.front().entries; }  // all layers' columns are cut alike
 
   // The whole input, then some rows of each gradient after the other.
   void add_by_rows(int64_t group, int64_t part, Range tokens, T* lines) const {
+    const auto rows_of = [&](const Layer<T>& layer) { return Range{layer.entries.first_row(part, parts_, kRowStep), layer.entries.first_row(part + 1, parts_, kRowStep)}; };
+    if (std::none_of(layers_.begin(), layers_.end(), [&](const Layer<T>& layer) { return rows_of(layer).size() > 0; })) return;
     turn_input(lines, tokens, {0, input_.channels()});
     for (const Layer<T>& layer : layers_) {
-      const Range mine{layer.entries.first_row(part, parts_, kRowStep), layer.entries.first_row(part + 1, parts_, kRowStep)};
+      const Range mine = rows_of(layer);
       for (Range rows{mine.begin, 0}; rows.begin < mine.end; rows.begin = rows.end) {
         rows.end = std::min(mine.end, rows.begin + kRows);
         turn_gradient(layer, lines, group, tokens, rows, true);
@@ -156,6 +128,7 @@ class Products {
   // All gradients, then some columns of the input after the other.
   void add_by_columns(int64_t group, int64_t part, Range tokens, T* lines) const {
     const Range mine{blocks().blocks() * part / parts_, blocks().blocks() * (part + 1) / parts_};
+    if (part > 0 && blocks().column(mine.begin) == blocks().column(mine.end)) return;
     T* next = lines;
     for (const Layer<T>& layer : layers_) next = turn_gradient(layer, next, group, tokens, {0, layer.entries.rows()}, part == 0);
     for (int64_t block = mine.begin; block < mine.end; ++block) {

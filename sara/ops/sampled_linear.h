@@ -18,7 +18,7 @@ struct SampledLinear {
 };
 
 // For layers with the same input. The cost is that of as many dot products as there are indices: no dense gradient exists. Some tokens at a time are
-// turned, so that each channel's lie together, of the gradients' channels those whose entries come next. The same bits at any thread count.
+// turned, so that each channel's lie together, of the wider side those channels whose entries come next. The same bits at any thread count.
 void sampled_linear_add_(const std::vector<SampledLinear>& layers, const TokenOperand& input);
 
 }  // namespace sara

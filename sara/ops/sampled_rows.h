@@ -57,7 +57,7 @@ class SampledEntries {
   std::vector<std::vector<int32_t>> occupied_;  // of each block, the rows that have entries in it
 };
 
-// How many rows with entries before it is computed a row's entries, and its numbers, are asked for from memory: in a block it has few, too few for the
+// A row's entries, and its numbers, are asked for from memory so many rows (with entries) before they are used: in a block a row has few, too few for the
 // processor to foresee the next row's.
 constexpr size_t kRowsAhead = 4, kNumbersAhead = 2;
 

@@ -27,9 +27,9 @@ class ColumnSet {
   std::vector<uint8_t> bits_;
 };
 
-// to[c · to_row + r] = from[r · from_row + c] for `rows` rows and `columns` columns, in blocks (sampled_dots.h); while one is
-// turned, the numbers of the next but one below it are on their way to the second cache: the first one's places for what is on its way are few. Of `wanted` columns alone, column 0 being its column `first`; all, where it is null. sums[c] += the sum of
-// column c, wanted or not, where sums is not null.
+// to[c · to_row + r] = from[r · from_row + c] for `rows` rows and `columns` columns, in blocks (sampled_dots.h). Of `wanted` columns alone, column 0 being
+// its column `first`; all, where it is null. sums[c] += the sum of column c, wanted or not, where sums is not null. The numbers are asked for two blocks
+// ahead, for the second cache only: the first has few buffers for lines on their way.
 template <class T>
 void turn_matrix(T* to, int64_t to_row, const T* from, int64_t from_row, int64_t rows, int64_t columns, TurnBlock<T> turn_block, const ColumnSet* wanted = nullptr, int64_t first = 0,
                  float* sums = nullptr) {
