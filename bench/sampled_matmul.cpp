@@ -24,7 +24,7 @@ struct Layer {
 
 constexpr Layer kLayers[] = {{"to_q 320", 320, 320, 32, 0},      {"ff 320", 2560, 320, 32, 0},      {"ff out 640", 640, 2560, 16, 0}, {"ff 1280", 10240, 1280, 8, 0},
                              {"conv 320 at 32", 320, 320, 32, 3}, {"conv 640 at 16", 640, 640, 16, 3}, {"conv 1280 at 8", 1280, 1280, 8, 3}, {"conv 2560 at 4", 1280, 2560, 4, 3}};
-constexpr double kDensities[] = {0.005, 0.06, 0.12, 0.2, 0.3};
+constexpr double kDensities[] = {0.005, 0.03, 0.06, 0.12, 0.2, 0.3};
 constexpr int64_t kBatch = 4;
 
 void compare(const Layer& layer, at::ScalarType dtype, double density, int repeats) {

@@ -7,7 +7,9 @@
 
 #include <cmath>
 
+#include "sara/ops/processor.h"
 #include "sara/ops/sampled_dots.h"
+#include "sara/ops/sampled_tiles.h"
 #include "sara/ops/sampled_windows.h"
 
 namespace sara {
@@ -58,12 +60,14 @@ TEST_P(SampledConvolution, AddsToWhatIsThere) {
 
 TEST_P(SampledConvolution, GivesTheSameBitsAtAnyThreadCount) {
   const int before = at::get_num_threads();
-  make(torch::kFloat);
-  at::set_num_threads(1);
-  const torch::Tensor one = sampled();
-  for (const int threads : {2, 3, 9}) {  // nine: four parts of the columns, two of the rows
-    at::set_num_threads(threads);
-    EXPECT_TRUE(one.equal(sampled())) << threads;
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+    make(dtype);
+    at::set_num_threads(1);
+    const torch::Tensor one = sampled();
+    for (const int threads : {2, 3, 9}) {  // nine: four parts of the columns, two of the rows
+      at::set_num_threads(threads);
+      EXPECT_TRUE(one.equal(sampled())) << dtype << threads;
+    }
   }
   at::set_num_threads(before);
 }
@@ -77,6 +81,23 @@ INSTANTIATE_TEST_SUITE_P(Pictures, SampledConvolution,
                                          ConvolutionCase{2, 4, 3, 7, 9, {3, 2, 1}, 0.4}, ConvolutionCase{2, 9, 5, 5, 5, {1, 1, 0}, 0.4}, ConvolutionCase{1, 2, 3, 9, 9, {5, 1, 2}, 0.5},
                                          ConvolutionCase{2, 3, 4, 5, 1, {5, 1, 2}, 0.5}, ConvolutionCase{2, 3, 4, 1, 2, {5, 1, 2}, 0.5}, ConvolutionCase{19, 6, 20, 8, 8, {3, 1, 1}, 0.3},
                                          ConvolutionCase{70, 3, 4, 4, 4, {3, 1, 1}, 0.4}, ConvolutionCase{1, 4, 3, 75, 77, {3, 1, 1}, 0.3}, ConvolutionCase{4, 700, 3, 8, 8, {3, 1, 1}, 0.02}));
+
+// Dense enough for tiles where the processor has them: whole blocks of 32 rows and channels, parts of them, no entries in some rows.
+INSTANTIATE_TEST_SUITE_P(Tiles, SampledConvolution,
+                         testing::Values(ConvolutionCase{2, 64, 64, 32, 32, {3, 1, 1}, 0.2}, ConvolutionCase{1, 70, 41, 16, 16, {3, 1, 1}, 0.06}, ConvolutionCase{2, 33, 50, 64, 64, {3, 2, 1}, 0.3},
+                                         ConvolutionCase{3, 48, 33, 32, 24, {1, 1, 0}, 1.0}, ConvolutionCase{5, 96, 64, 8, 8, {3, 1, 1}, 0.1}, ConvolutionCase{9, 40, 40, 4, 4, {3, 1, 1}, 0.5},
+                                         ConvolutionCase{1, 32, 32, 20, 64, {5, 1, 2}, 0.2}, ConvolutionCase{2, 600, 32, 16, 32, {3, 1, 1}, 0.06}, ConvolutionCase{2, 40, 40, 9, 9, {3, 1, 1}, 0.3}));
+
+TEST(SampledConvolution, TilesAreForDensePairsOfNeighboursInBlocks) {
+  const auto pay = [](at::ScalarType dtype, int64_t entries, int64_t rows, int64_t channels, int64_t width, int64_t kernel = 3) { return tiles_pay(dtype, entries, rows, channels, {kernel, 1, kernel / 2}, width); };
+  EXPECT_EQ(pay(torch::kBFloat16, 1000, 32, 32, 8), has_tiles());
+  EXPECT_FALSE(pay(torch::kFloat, 1000, 32, 32, 8));
+  EXPECT_FALSE(pay(torch::kBFloat16, 1000, 32, 32, 9));
+  EXPECT_FALSE(pay(torch::kBFloat16, 1000, 31, 32, 8));
+  EXPECT_FALSE(pay(torch::kBFloat16, 400, 32, 32, 8));
+  EXPECT_FALSE(pay(torch::kBFloat16, 100, 32, 32, 8, 1));
+  EXPECT_EQ(pay(torch::kBFloat16, 200, 32, 32, 8, 1), has_tiles());
+}
 
 TEST(SampledConvolution, WindowsAreCutOutOfLargePicturesWithRowsOfWholeRegisters) {
   EXPECT_FALSE(windows_pay(torch::kFloat, 8, 8, {3, 1, 1}));
