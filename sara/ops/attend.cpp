@@ -44,28 +44,28 @@ HeadShape head_shape(const torch::Tensor& q, const torch::Tensor& k, int64_t hea
 }
 
 template <class T>
-void attend_to(const Attended& to, const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, int64_t heads) {
+void attend_to(AttendHead<T>* attend_head, const Attended& to, const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, int64_t heads) {
   const auto numbers = [](const torch::Tensor& x) { return static_cast<T*>(x.data_ptr()); };
   const HeadShape shape = head_shape(q, k, heads);
   for_each_head(shape, q.size(0), heads, [&](int64_t at_q, int64_t at_k, int64_t at_sum, float* work) {
-    attend_head_avx512(shape, numbers(q) + at_q, numbers(k) + at_k, numbers(v) + at_k, numbers(to.values) + at_q, to.log_sum.data_ptr<float>() + at_sum, work);
+    attend_head(shape, numbers(q) + at_q, numbers(k) + at_k, numbers(v) + at_k, numbers(to.values) + at_q, to.log_sum.data_ptr<float>() + at_sum, work);
   });
 }
 
 template <class T>
-void attend_backward_to(const AttendGradients& to, const torch::Tensor& gradient, const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const Attended& attended,
+void attend_backward_to(AttendHeadBackward<T>* attend_head_backward, const AttendGradients& to, const torch::Tensor& gradient, const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const Attended& attended,
                         int64_t heads) {
   const auto numbers = [](const torch::Tensor& x) { return static_cast<T*>(x.data_ptr()); };
   const HeadShape shape = head_shape(q, k, heads);
   for_each_head(shape, q.size(0), heads, [&](int64_t at_q, int64_t at_k, int64_t at_sum, float* work) {
     const HeadGradient<T> head{numbers(gradient) + at_q, numbers(q) + at_q, numbers(k) + at_k, numbers(v) + at_k, numbers(attended.values) + at_q,
                                attended.log_sum.data_ptr<float>() + at_sum, numbers(to.q) + at_q, numbers(to.k) + at_k, numbers(to.v) + at_k};
-    attend_head_backward_avx512(shape, head, work);
+    attend_head_backward(shape, head, work);
   });
 }
 
-// On Intel's processors, whose vector products of bf16 do no more than fp32's, heads of bf16 numbers go by the kernel of floats, copied there
-// and back.
+// On Intel's processors without tile registers, whose vector products of bf16 do no more than fp32's, heads of bf16 numbers go by the kernel of floats,
+// copied there and back.
 bool goes_by_floats() {
   static const bool slow = is_intel();
   return slow;
@@ -151,11 +151,13 @@ Attended attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Ten
   SARA_CHECK(q.is_contiguous() && k.is_contiguous() && v.is_contiguous(), "attention of strided tensors");
   const Attended attended{torch::empty_like(q), torch::empty({q.size(0), heads, q.size(1)}, torch::kFloat)};
   if (q.scalar_type() == torch::kFloat)
-    attend_to<float>(attended, q, k, v, heads);
+    attend_to<float>(attend_head_avx512, attended, q, k, v, heads);
+  else if (has_tiles())
+    attend_to<uint16_t>(attend_head_tiles, attended, q, k, v, heads);
   else if (goes_by_floats())
     attend_by_floats(attended, q, k, v, heads);
   else
-    attend_to<uint16_t>(attended, q, k, v, heads);
+    attend_to<uint16_t>(attend_head_avx512, attended, q, k, v, heads);
   return attended;
 }
 
@@ -170,11 +172,13 @@ AttendGradients attend_backward(const torch::Tensor& gradient, const torch::Tens
   SARA_CHECK(gradient.is_contiguous() && q.is_contiguous() && k.is_contiguous() && v.is_contiguous() && attended.values.is_contiguous(), "attention of strided tensors");
   const AttendGradients gradients{torch::empty_like(q), torch::empty_like(k), torch::empty_like(v)};
   if (q.scalar_type() == torch::kFloat)
-    attend_backward_to<float>(gradients, gradient, q, k, v, attended, heads);
+    attend_backward_to<float>(attend_head_backward_avx512, gradients, gradient, q, k, v, attended, heads);
+  else if (has_tiles())
+    attend_backward_to<uint16_t>(attend_head_backward_tiles, gradients, gradient, q, k, v, attended, heads);
   else if (goes_by_floats())
     attend_backward_by_floats(gradients, gradient, q, k, v, attended, heads);
   else
-    attend_backward_to<uint16_t>(gradients, gradient, q, k, v, attended, heads);
+    attend_backward_to<uint16_t>(attend_head_backward_avx512, gradients, gradient, q, k, v, attended, heads);
   return gradients;
 }
 

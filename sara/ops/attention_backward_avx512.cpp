@@ -137,6 +137,10 @@ void attend_head_backward(const HeadShape& shape, const HeadGradient<typename V:
 
 void attend_head_backward_avx512(const HeadShape& shape, const HeadGradient<float>& at, float* work) { attend_head_backward<Floats>(shape, at, work); }
 void attend_head_backward_avx512(const HeadShape& shape, const HeadGradient<uint16_t>& at, float* work) { attend_head_backward<BFloats>(shape, at, work); }
+void attend_head_backward_tiles(const HeadShape& shape, const HeadGradient<uint16_t>& at, float* work) {
+  const TileRegisters registers;
+  attend_head_backward<TiledBFloats>(shape, at, work);
+}
 
 }  // namespace sara
 

@@ -103,6 +103,10 @@ void attend_head_avx512(const HeadShape& shape, const float* q, const float* k, 
 void attend_head_avx512(const HeadShape& shape, const uint16_t* q, const uint16_t* k, const uint16_t* v, uint16_t* values, float* log_sum, float* work) {
   attend_head<BFloats>(shape, q, k, v, values, log_sum, work);
 }
+void attend_head_tiles(const HeadShape& shape, const uint16_t* q, const uint16_t* k, const uint16_t* v, uint16_t* values, float* log_sum, float* work) {
+  const TileRegisters registers;
+  attend_head<TiledBFloats>(shape, q, k, v, values, log_sum, work);
+}
 
 }  // namespace sara
 

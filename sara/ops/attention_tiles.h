@@ -2,10 +2,16 @@
 // Products of small matrices of words, and the ways a head's numbers are laid out for them. Like avx512.h, which see.
 #pragma once
 
+#include <type_traits>
+
 #include "sara/ops/attention_kernel.h"
 #include "sara/ops/avx512.h"
+#include "sara/ops/matrix_tiles.h"
 
 namespace sara::avx512 {
+
+// Pairs of bf16 numbers whose products are made in the processor's tile registers.
+struct TiledBFloats : BFloats {};
 
 constexpr int64_t kQueries = kAttentionQueries, kKeys = kAttentionKeys;
 
@@ -55,6 +61,7 @@ void product_columns(float* c, int64_t c_row, const uint32_t* a, int64_t a_row, 
 template <class V>
 void product(float* c, int64_t c_row, const uint32_t* a, int64_t a_row, const uint32_t* b, int64_t b_row, int64_t rows, int64_t registers, int64_t words,
              bool add) {
+  if constexpr (std::is_same_v<V, TiledBFloats>) return word_product(c, c_row, a, a_row, b, b_row, rows, registers, words, add);
   for (int64_t n = 0; n < registers;) {
     const int64_t groups = (registers - n + 3) / 4, now = (registers - n + groups - 1) / groups;
     float* to = c + 16 * n;

@@ -15,7 +15,7 @@ constexpr int64_t kTileBlock = 2 * kTileSide;  // rows, and columns, that are mu
 void lay_out_tiles();
 void release_tiles();
 
-// While one lives, the registers of its thread are laid out for block_product().
+// While one lives, the registers of its thread may be used, and are laid out for block_product().
 class TileRegisters {
  public:
   TileRegisters() { lay_out_tiles(); }
@@ -33,6 +33,10 @@ void lay_tile_columns(uint32_t* to, const uint16_t* columns, int64_t stride, int
 // sums[r · kTileBlock + c] = sum over i < length of row r [i] · column c [i]. `left` and `right` are of sixteen columns each; without `right`, a null pointer,
 // the right half of `sums` is left alone.
 void block_product(float* sums, const uint16_t* rows, const uint32_t* left, const uint32_t* right, int64_t length);
+
+// c[r, n] (+)= sum over w < words of a[r, w] · b[w, n], each word a pair, for any number of rows and words and 16 · registers columns. The registers are laid out
+// anew, for no other function here.
+void word_product(float* c, int64_t c_row, const uint32_t* a, int64_t a_row, const uint32_t* b, int64_t b_row, int64_t rows, int64_t registers, int64_t words, bool adds);
 
 // Adds products that are wanted to the sums of their entries: out[e] += sums[places[indices[e] - first]] for every entry e < count before the first one whose
 // index is `end` or more; returns how many those are. Indices ascend.

@@ -14,13 +14,13 @@
 namespace sara {
 namespace {
 
-// What the processor reads (LDTILECFG): all eight tiles whole.
+// What the processor reads (LDTILECFG): at first all eight tiles are whole.
 struct alignas(64) TileLayout {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
   uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
-const TileLayout layout;
+const TileLayout whole;
 
 // The compiler does not know that tile instructions read memory: what was written before must be there.
 SARA_AVX512 void settle() { asm volatile("" ::: "memory"); }
@@ -29,7 +29,7 @@ constexpr int64_t kTileBytes = 64, kSumsBytes = kTileBlock * sizeof(float);
 
 }  // namespace
 
-void lay_out_tiles() { _tile_loadconfig(&layout); }
+void lay_out_tiles() { _tile_loadconfig(&whole); }
 void release_tiles() { _tile_release(); }
 
 void lay_tile_rows(uint16_t* to, const uint16_t* rows, int64_t stride, int64_t count, int64_t length) {
@@ -82,6 +82,98 @@ void block_product(float* sums, const uint16_t* rows, const uint32_t* left, cons
   _tile_stored(1, sums + kTileSide * kTileBlock, kSumsBytes);
   _tile_stored(2, sums + kTileSide, kSumsBytes);
   _tile_stored(3, sums + kTileSide * kTileBlock + kTileSide, kSumsBytes);
+}
+
+namespace {
+
+// Of word_product(): where the numbers are, and their rows' bytes.
+struct Words {
+  float* c;
+  const uint32_t *a, *b;
+  int64_t c_row, a_row, b_row;  // bytes from row to row
+  int64_t words;
+  bool adds;
+  template <class T>
+  static SARA_AVX512 T* moved(T* from, int64_t bytes) {
+    return reinterpret_cast<T*>(reinterpret_cast<intptr_t>(from) + bytes);
+  }
+};
+
+// Tiles 0 and 1 are sums, 2 and 3 rows, 4 columns; 5 and 6 are rows and columns of the words behind the last whole tile.
+void lay_out_words(int64_t rows, int64_t words) {
+  TileLayout layout;
+  for (const int tile : {0, 2, 5}) layout.rows[tile] = static_cast<uint8_t>(rows);
+  layout.row_bytes[5] = static_cast<uint16_t>(words ? 4 * words : 64);
+  layout.rows[6] = static_cast<uint8_t>(words ? words : 16);
+  settle();
+  _tile_loadconfig(&layout);
+}
+
+// Two tiles of rows, one of columns.
+void two_tiles(const Words& m) {
+  const int64_t a_tile = kTileSide * m.a_row, c_tile = kTileSide * m.c_row;
+  if (m.adds) {
+    _tile_loadd(0, m.c, m.c_row);
+    _tile_loadd(1, m.moved(m.c, c_tile), m.c_row);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+  }
+  const uint32_t *a = m.a, *b = m.b;
+  int64_t w = 0;
+  for (; w + kTileSide <= m.words; w += kTileSide, a += kTileSide, b = m.moved(b, kTileSide * m.b_row)) {
+    _tile_loadd(4, b, m.b_row);
+    _tile_loadd(2, a, m.a_row);
+    _tile_dpbf16ps(0, 2, 4);
+    _tile_loadd(3, m.moved(a, a_tile), m.a_row);
+    _tile_dpbf16ps(1, 3, 4);
+  }
+  if (w < m.words) {
+    _tile_loadd(6, b, m.b_row);
+    _tile_loadd(5, a, m.a_row);
+    _tile_dpbf16ps(0, 5, 6);
+    _tile_loadd(5, m.moved(a, a_tile), m.a_row);
+    _tile_dpbf16ps(1, 5, 6);
+  }
+  _tile_stored(0, m.c, m.c_row);
+  _tile_stored(1, m.moved(m.c, c_tile), m.c_row);
+}
+
+void one_tile(const Words& m) {
+  if (m.adds)
+    _tile_loadd(0, m.c, m.c_row);
+  else
+    _tile_zero(0);
+  const uint32_t *a = m.a, *b = m.b;
+  int64_t w = 0;
+  for (; w + kTileSide <= m.words; w += kTileSide, a += kTileSide, b = m.moved(b, kTileSide * m.b_row)) {
+    _tile_loadd(4, b, m.b_row);
+    _tile_loadd(2, a, m.a_row);
+    _tile_dpbf16ps(0, 2, 4);
+  }
+  if (w < m.words) {
+    _tile_loadd(6, b, m.b_row);
+    _tile_loadd(5, a, m.a_row);
+    _tile_dpbf16ps(0, 5, 6);
+  }
+  _tile_stored(0, m.c, m.c_row);
+}
+
+}  // namespace
+
+void word_product(float* c, int64_t c_row, const uint32_t* a, int64_t a_row, const uint32_t* b, int64_t b_row, int64_t rows, int64_t registers, int64_t words, bool adds) {
+  const auto at = [&](int64_t r, int64_t n) { return Words{c + r * c_row + n * kTileSide, a + r * a_row, b + n * kTileSide, 4 * c_row, 4 * a_row, 4 * b_row, words, adds}; };
+  lay_out_words(kTileSide, words % kTileSide);
+  int64_t r = 0;
+  for (; r + 2 * kTileSide <= rows; r += 2 * kTileSide)
+    for (int64_t n = 0; n < registers; ++n) two_tiles(at(r, n));
+  if (r + kTileSide <= rows) {
+    for (int64_t n = 0; n < registers; ++n) one_tile(at(r, n));
+    r += kTileSide;
+  }
+  if (r == rows) return;
+  lay_out_words(rows - r, words % kTileSide);
+  for (int64_t n = 0; n < registers; ++n) one_tile(at(r, n));
 }
 
 int64_t add_wanted(float* out, const int32_t* indices, int64_t count, int32_t first, int32_t end, const int32_t* places, const float* sums) {

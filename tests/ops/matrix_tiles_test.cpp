@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
+#include <cmath>
+#include <tuple>
+
 #include "sara/ops/processor.h"
 
 namespace sara {
@@ -49,6 +52,25 @@ TEST_F(MatrixTiles, ABlockIsTheProductOfRowsAndColumns) {
   EXPECT_TRUE(sums.narrow(1, kTileSide, kTileSide).eq(9).all().item<bool>());
   multiply(static_cast<const uint32_t*>(right.data_ptr()));
   EXPECT_LT((sums - exact).abs().max().item<double>(), 1e-4);
+}
+
+TEST_F(MatrixTiles, WordsAreMultipliedInAnyNumbers) {
+  for (const auto& [rows, registers, count] : {std::tuple{32, 4, 32}, {128, 3, 20}, {77, 1, 5}, {16, 2, 16}, {1, 1, 1}, {40, 4, 64}, {50, 2, 40}}) {
+    const int64_t a_row = count + 3, b_row = 16 * registers + 16;
+    torch::Tensor a = torch::randn({rows, a_row, 2}).to(torch::kBFloat16);
+    a.narrow(1, count, 3).fill_(NAN);  // belongs to others
+    const torch::Tensor b = torch::randn({count, b_row, 2}).to(torch::kBFloat16), c = torch::full({rows, b_row}, 4.f);
+    const torch::Tensor exact = torch::einsum("rwp,wnp->rn", {a.narrow(1, 0, count).to(torch::kDouble), b.narrow(1, 0, 16 * registers).to(torch::kDouble)});
+    const auto multiply = [&](bool adds) {
+      word_product(c.data_ptr<float>(), b_row, static_cast<const uint32_t*>(a.data_ptr()), a_row, static_cast<const uint32_t*>(b.data_ptr()), b_row, rows, registers, count, adds);
+    };
+    const TileRegisters registers_of_this_thread;
+    for (const bool adds : {true, false}) {
+      multiply(adds);
+      EXPECT_LT((c.narrow(1, 0, 16 * registers) - exact - (adds ? 4 : 0)).abs().max().item<double>(), 1e-4) << rows << " x " << count;
+    }
+    EXPECT_TRUE(c.narrow(1, 16 * registers, 16).eq(4).all().item<bool>());
+  }
 }
 
 TEST_F(MatrixTiles, WantedSumsGoToTheirEntries) {
