@@ -8,6 +8,10 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include <type_traits>
+
+#include "sara/ops/matrix_tiles.h"
+
 #include "sara/ops/avx512_begin.h"
 
 #include "sara/ops/attention_tiles.h"

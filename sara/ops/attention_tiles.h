@@ -2,8 +2,6 @@
 // Products of small matrices of words, and the ways a head's numbers are laid out for them. Like avx512.h, which see.
 #pragma once
 
-#include <type_traits>
-
 #include "sara/ops/attention_kernel.h"
 #include "sara/ops/avx512.h"
 #include "sara/ops/matrix_tiles.h"

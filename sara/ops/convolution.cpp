@@ -179,7 +179,8 @@ torch::Tensor convolution_input_gradient(const torch::Tensor& gradient, const to
   if (is_tokens_product(gradient, weight, 0, shape)) return map_of_tokens(product_with(tokens_of_map(gradient), as_matrix(weight)), input_sizes);
   if (!is_matrix_product(gradient, weight, 0, gradient.size(0) * gradient.size(2) * gradient.size(3))) {
     const auto of = [&](const torch::Tensor& given, at::MemoryFormat format) {
-      const torch::Tensor input = torch::empty(input_sizes, gradient.options(), format);  // its sizes alone are looked at
+      // Its sizes alone are looked at, but the CPU's way copies what is not contiguous.
+      const torch::Tensor input = gradient.is_cpu() ? torch::empty(input_sizes, gradient.options(), format) : torch::empty({1}, gradient.options()).expand(input_sizes);
       return std::get<0>(at::convolution_backward(given, input, weight, c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding}, {1, 1}, false,
                                                   {0, 0}, 1, {true, false, false}));
     };

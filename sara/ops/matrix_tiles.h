@@ -7,7 +7,7 @@ namespace sara {
 
 // Products of bf16 matrices in the processor's tile registers (AMX), where has_tiles() (processor.h) says so: a tile is sixteen rows of sixteen words, a
 // word a pair of bf16 numbers or an fp32 sum. They take what they multiply in an order of their own, which the two functions below lay out. As the processor
-// does it: sums in fp32, of which denormal ones are zeros.
+// does it: sums in fp32; denormal numbers, and sums, are zeros.
 constexpr int64_t kTileSide = 16;              // rows, or columns, of a tile
 constexpr int64_t kTileStep = 32;              // numbers of each of them; lengths are multiples of it
 constexpr int64_t kTileBlock = 2 * kTileSide;  // rows, and columns, that are multiplied together
@@ -39,7 +39,7 @@ void block_product(float* sums, const uint16_t* rows, const uint32_t* left, cons
 void word_product(float* c, int64_t c_row, const uint32_t* a, int64_t a_row, const uint32_t* b, int64_t b_row, int64_t rows, int64_t registers, int64_t words, bool adds);
 
 // Adds products that are wanted to the sums of their entries: out[e] += sums[places[indices[e] - first]] for every entry e < count before the first one whose
-// index is `end` or more; returns how many those are. Indices ascend.
-int64_t add_wanted(float* out, const int32_t* indices, int64_t count, int32_t first, int32_t end, const int32_t* places, const float* sums);
+// index is first + columns or more; returns how many those are. Indices ascend from `first` on.
+int64_t add_wanted(float* out, const int32_t* indices, int64_t count, int32_t first, int32_t columns, const int32_t* places, const float* sums);
 
 }  // namespace sara

@@ -176,13 +176,13 @@ void word_product(float* c, int64_t c_row, const uint32_t* a, int64_t a_row, con
   for (int64_t n = 0; n < registers; ++n) one_tile(at(r, n));
 }
 
-int64_t add_wanted(float* out, const int32_t* indices, int64_t count, int32_t first, int32_t end, const int32_t* places, const float* sums) {
-  const __m512i begin = _mm512_set1_epi32(first), limit = _mm512_set1_epi32(end);
+int64_t add_wanted(float* out, const int32_t* indices, int64_t count, int32_t first, int32_t columns, const int32_t* places, const float* sums) {
+  const __m512i begin = _mm512_set1_epi32(first), limit = _mm512_set1_epi32(columns);
   for (int64_t e = 0;; e += 16) {
     const __mmask16 there = avx512::first_lanes(count > e ? count - e : 0);
-    const __m512i index = _mm512_maskz_loadu_epi32(there, indices + e);
-    const __mmask16 here = _mm512_mask_cmplt_epi32_mask(there, index, limit);
-    const __m512i place = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), here, _mm512_sub_epi32(index, begin), places, 4);
+    const __m512i column = _mm512_sub_epi32(_mm512_maskz_loadu_epi32(there, indices + e), begin);
+    const __mmask16 here = _mm512_mask_cmplt_epi32_mask(there, column, limit);
+    const __m512i place = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), here, column, places, 4);
     const __m512 sum = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), here, place, sums, 4);
     _mm512_mask_storeu_ps(out + e, here, _mm512_add_ps(_mm512_maskz_loadu_ps(here, out + e), sum));
     if (here != 0xffff) return e + __builtin_popcount(here);

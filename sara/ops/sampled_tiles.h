@@ -91,8 +91,8 @@ class TileProducts {
         block_product(memory.sums + k * kTileBlock * kTileBlock, memory.rows, left, c + kTileSide < end ? left + kinds_ * panel_ : nullptr, lines_.length(piece));
       }
       for (int64_t r = 0; r < rows.size(); ++r) {
-        const int64_t row = (rows.begin + r) * columns_, count = entries_.first(rows.begin + r, block + 1) - next[r];
-        next[r] += add_wanted(out_ + next[r], entries_.indices() + next[r], count, static_cast<int32_t>(row + c * kernel_), static_cast<int32_t>(row + end * kernel_), places_.data(),
+        const int64_t first = (rows.begin + r) * columns_ + c * kernel_, count = entries_.first(rows.begin + r, block + 1) - next[r];
+        next[r] += add_wanted(out_ + next[r], entries_.indices() + next[r], count, static_cast<int32_t>(first), static_cast<int32_t>((end - c) * kernel_), places_.data(),
                               memory.sums + r * kTileBlock);
       }
     }

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 
+#include "sara/ops/attend_by_floats.h"
 #include "sara/ops/attention_kernel.h"
 #include "sara/ops/processor.h"
 
@@ -101,6 +102,23 @@ AttendGradients pairs_backward(const torch::Tensor& gradient, const torch::Tenso
 TEST(Attend, PairsOfBFloat16AreTheSoftmaxWrittenOutUpToTheirRounding) {
   if (!has_avx512_bf16()) GTEST_SKIP() << "no such registers here";
   for (const auto& shape : kShapes) compare(shape, torch::kBFloat16, 6e-3, pairs_forward, pairs_backward);
+}
+
+Attended floats_forward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, int64_t heads) {
+  const Attended to{torch::empty_like(q), torch::empty({q.size(0), heads, q.size(1)})};
+  attend_by_floats(to, q, k, v, heads);
+  return to;
+}
+
+AttendGradients floats_backward(const torch::Tensor& gradient, const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const Attended& attended, int64_t heads) {
+  const AttendGradients to{torch::empty_like(q), torch::empty_like(k), torch::empty_like(v)};
+  attend_backward_by_floats(to, gradient, q, k, v, attended, heads);
+  return to;
+}
+
+TEST(Attend, BFloat16ByFloatsIsTheSoftmaxWrittenOutUpToItsRounding) {
+  if (!has_avx512()) GTEST_SKIP() << "no such registers here";
+  for (const auto& shape : kShapes) compare(shape, torch::kBFloat16, 6e-3, floats_forward, floats_backward);
 }
 
 TEST(Attend, WhatTheKernelsDoNotTakeGoesAnotherWay) {

@@ -17,12 +17,14 @@ TEST(Convolution, IsTheDirectSumWhicheverWayItGoes) {
   torch::manual_seed(7);
   for (const auto& [dtype, tolerance] : {std::pair{torch::kFloat, 2e-6}, {torch::kBFloat16, 5e-3}})
     for (const ConvolutionShape& shape : {ConvolutionShape{3, 1, 1}, ConvolutionShape{3, 2, 1}, ConvolutionShape{1, 1, 0}})
-      for (const int64_t side : {4, 8, 17, 32}) {
+      for (const int64_t side : {4, 8, 17, 32, 66}) {
         SCOPED_TRACE(testing::Message() << dtype << ", kernel " << shape.kernel << ", stride " << shape.stride << ", side " << side);
         const std::vector<int64_t> stride{shape.stride, shape.stride}, padding{shape.padding, shape.padding};
         const torch::Tensor x = torch::randn({2, 48, side, side}).to(dtype), weight = (torch::randn({64, 48, shape.kernel, shape.kernel}) * 0.05).to(dtype), bias = torch::randn({64}).to(dtype);
         const torch::Tensor result = convolution(x, weight, bias, shape);
-        EXPECT_LT(distance(result, at::conv2d(wide(x), wide(weight), wide(bias), stride, padding)), tolerance);
+        const torch::Tensor exact = at::conv2d(wide(x), wide(weight), wide(bias), stride, padding);
+        EXPECT_LT(distance(result, exact), tolerance);
+        EXPECT_LT(distance(convolution(x.contiguous(at::MemoryFormat::ChannelsLast), weight, bias, shape), exact), tolerance);
         const torch::Tensor gradient = torch::randn(result.sizes()).to(dtype);
         const torch::Tensor expected =
             std::get<0>(at::convolution_backward(wide(gradient), wide(x), wide(weight), c10::nullopt, stride, padding, {1, 1}, false, {0, 0}, 1, {true, false, false}));

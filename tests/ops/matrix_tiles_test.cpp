@@ -58,18 +58,20 @@ TEST_F(MatrixTiles, WordsAreMultipliedInAnyNumbers) {
   for (const auto& [rows, registers, count] : {std::tuple{32, 4, 32}, {128, 3, 20}, {77, 1, 5}, {16, 2, 16}, {1, 1, 1}, {40, 4, 64}, {50, 2, 40}}) {
     const int64_t a_row = count + 3, b_row = 16 * registers + 16;
     torch::Tensor a = torch::randn({rows, a_row, 2}).to(torch::kBFloat16);
-    a.narrow(1, count, 3).fill_(NAN);  // belongs to others
-    const torch::Tensor b = torch::randn({count, b_row, 2}).to(torch::kBFloat16), c = torch::full({rows, b_row}, 4.f);
-    const torch::Tensor exact = torch::einsum("rwp,wnp->rn", {a.narrow(1, 0, count).to(torch::kDouble), b.narrow(1, 0, 16 * registers).to(torch::kDouble)});
+    a.narrow(1, count, 3).fill_(NAN);  // belongs to others, as what lies behind b's rows
+    const torch::Tensor b = torch::randn({count + 16, b_row, 2}).to(torch::kBFloat16), c = torch::full({rows + 16, b_row}, 4.f);
+    b.narrow(0, count, 16).fill_(NAN);
+    const torch::Tensor exact = torch::einsum("rwp,wnp->rn", {a.narrow(1, 0, count).to(torch::kDouble), b.narrow(0, 0, count).narrow(1, 0, 16 * registers).to(torch::kDouble)});
     const auto multiply = [&](bool adds) {
       word_product(c.data_ptr<float>(), b_row, static_cast<const uint32_t*>(a.data_ptr()), a_row, static_cast<const uint32_t*>(b.data_ptr()), b_row, rows, registers, count, adds);
     };
     const TileRegisters registers_of_this_thread;
     for (const bool adds : {true, false}) {
       multiply(adds);
-      EXPECT_LT((c.narrow(1, 0, 16 * registers) - exact - (adds ? 4 : 0)).abs().max().item<double>(), 1e-4) << rows << " x " << count;
+      EXPECT_LT((c.narrow(0, 0, rows).narrow(1, 0, 16 * registers) - exact - (adds ? 4 : 0)).abs().max().item<double>(), 1e-4) << rows << " x " << count;
     }
     EXPECT_TRUE(c.narrow(1, 16 * registers, 16).eq(4).all().item<bool>());
+    EXPECT_TRUE(c.narrow(0, rows, 16).eq(4).all().item<bool>());
   }
 }
 
@@ -80,11 +82,11 @@ TEST_F(MatrixTiles, WantedSumsGoToTheirEntries) {
   for (int i = 0; i < 24; ++i) places[i] = 23 - i, sums[i] = static_cast<float>(i);
   for (const int64_t count : {0, 1, 5, 16, 18, 19}) {
     std::fill(out, out + 19, 0.5f);
-    const int64_t taken = add_wanted(out, indices, count, 100, 124, places, sums);
+    const int64_t taken = add_wanted(out, indices, count, 100, 24, places, sums);
     EXPECT_EQ(taken, std::min<int64_t>(count, 18));
     for (int64_t e = 0; e < 19; ++e) EXPECT_EQ(out[e], e < taken ? 0.5f + static_cast<float>(23 - (indices[e] - 100)) : 0.5f) << e;
   }
-  EXPECT_EQ(add_wanted(out, indices, 19, 100, 105, places, sums), 2);
+  EXPECT_EQ(add_wanted(out, indices, 19, 100, 5, places, sums), 2);
 }
 
 }  // namespace

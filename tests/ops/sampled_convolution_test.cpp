@@ -52,10 +52,25 @@ TEST_P(SampledConvolution, EqualsTheSelectedEntriesOfTheDenseWeightGradient) {
 }
 
 TEST_P(SampledConvolution, AddsToWhatIsThere) {
-  make(torch::kFloat);
-  const torch::Tensor sums = torch::full({indices.numel()}, 100.f);
-  EXPECT_TRUE(sampled_convolution_add_(sums, indices, starts, gradient, input, GetParam().shape));
-  EXPECT_TRUE((sums - 100).allclose(sampled(), 0, 1e-4));
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+    make(dtype);
+    const torch::Tensor sums = torch::full({indices.numel()}, 100.f);
+    EXPECT_TRUE(sampled_convolution_add_(sums, indices, starts, gradient, input, GetParam().shape));
+    EXPECT_TRUE((sums - 100).allclose(sampled(), 0, 2e-4)) << dtype;
+  }
+}
+
+// A number that is not one, and what memory held before, reach the entries that they meet and no others.
+TEST_P(SampledConvolution, KeepsNaNWithItsRowAndChannel) {
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+    make(dtype);
+    const torch::Tensor out = gradient.size(1) - 1 == indices.div(input.size(1) * GetParam().shape.kernel * GetParam().shape.kernel, "floor");
+    gradient.select(1, gradient.size(1) - 1).fill_(NAN);
+    std::vector<torch::Tensor> stale;
+    for (int64_t numbers = 1 << 14; numbers <= 1 << 20; numbers *= 2) stale.push_back(torch::full({numbers}, NAN));
+    stale.clear();
+    EXPECT_TRUE(sampled().isnan().equal(out)) << dtype;
+  }
 }
 
 TEST_P(SampledConvolution, GivesTheSameBitsAtAnyThreadCount) {
@@ -82,11 +97,29 @@ INSTANTIATE_TEST_SUITE_P(Pictures, SampledConvolution,
                                          ConvolutionCase{2, 3, 4, 5, 1, {5, 1, 2}, 0.5}, ConvolutionCase{2, 3, 4, 1, 2, {5, 1, 2}, 0.5}, ConvolutionCase{19, 6, 20, 8, 8, {3, 1, 1}, 0.3},
                                          ConvolutionCase{70, 3, 4, 4, 4, {3, 1, 1}, 0.4}, ConvolutionCase{1, 4, 3, 75, 77, {3, 1, 1}, 0.3}, ConvolutionCase{4, 700, 3, 8, 8, {3, 1, 1}, 0.02}));
 
-// Dense enough for tiles where the processor has them: whole blocks of 32 rows and channels, parts of them, no entries in some rows.
+// Dense enough for tiles where the processor has them: whole blocks of 32 rows and channels, and parts of them.
 INSTANTIATE_TEST_SUITE_P(Tiles, SampledConvolution,
                          testing::Values(ConvolutionCase{2, 64, 64, 32, 32, {3, 1, 1}, 0.2}, ConvolutionCase{1, 70, 41, 16, 16, {3, 1, 1}, 0.06}, ConvolutionCase{2, 33, 50, 64, 64, {3, 2, 1}, 0.3},
                                          ConvolutionCase{3, 48, 33, 32, 24, {1, 1, 0}, 1.0}, ConvolutionCase{5, 96, 64, 8, 8, {3, 1, 1}, 0.1}, ConvolutionCase{9, 40, 40, 4, 4, {3, 1, 1}, 0.5},
                                          ConvolutionCase{1, 32, 32, 20, 64, {5, 1, 2}, 0.2}, ConvolutionCase{2, 600, 32, 16, 32, {3, 1, 1}, 0.06}, ConvolutionCase{2, 40, 40, 9, 9, {3, 1, 1}, 0.3}));
+
+TEST(SampledConvolution, RowsWithoutEntriesStandBesideFullOnes) {
+  const torch::Tensor mask = torch::zeros({70, 64 * 9}, torch::kBool);
+  for (const int64_t row : {1, 33, 34, 69}) mask[row].fill_(true);
+  for (const int64_t channel : {0, 31, 32, 63}) mask[50].narrow(0, channel * 9, 9).fill_(true);
+  const torch::Tensor indices = mask.view(-1).nonzero().view(-1).to(torch::kInt), starts = torch::searchsorted(indices.to(torch::kLong), torch::arange(0, 71) * 64 * 9);
+  const torch::Tensor input = torch::randn({2, 64, 16, 16}).to(torch::kBFloat16), gradient = torch::randn({2, 70, 16, 16}).to(torch::kBFloat16);
+  const torch::Tensor weight = torch::zeros({70, 64, 3, 3}, torch::kDouble).requires_grad_();
+  torch::conv2d(input.to(torch::kDouble), weight, {}, 1, 1).backward(gradient.to(torch::kDouble));
+  const int before = at::get_num_threads();
+  for (const int threads : {1, 9}) {
+    at::set_num_threads(threads);
+    const torch::Tensor sums = torch::zeros({indices.numel()});
+    EXPECT_TRUE(sampled_convolution_add_(sums, indices, starts, gradient, input, {3, 1, 1}));
+    EXPECT_LT((sums - weight.grad().view(-1).index_select(0, indices.to(torch::kLong))).abs().max().item<double>(), 1e-3) << threads;
+  }
+  at::set_num_threads(before);
+}
 
 TEST(SampledConvolution, TilesAreForDensePairsOfNeighboursInBlocks) {
   const auto pay = [](at::ScalarType dtype, int64_t entries, int64_t rows, int64_t channels, int64_t width, int64_t kernel = 3) { return tiles_pay(dtype, entries, rows, channels, {kernel, 1, kernel / 2}, width); };
@@ -115,6 +148,9 @@ TEST(SampledConvolution, OfNoPicturesAddsNothing) {
   const torch::Tensor sums = torch::zeros({1});
   EXPECT_TRUE(sampled_convolution_add_(sums, torch::zeros({1}, torch::kInt), torch::tensor({0, 1, 1}), torch::ones({0, 2, 8, 8}), torch::ones({0, 2, 8, 8}), {3, 1, 1}));
   EXPECT_EQ(sums.item<float>(), 0);
+  const torch::Tensor all = torch::zeros({32 * 32}), none = torch::ones({0, 32, 8, 8}, torch::kBFloat16);
+  EXPECT_TRUE(sampled_convolution_add_(all, torch::arange(32 * 32, torch::kInt), torch::arange(33) * 32, none, none, {1, 1, 0}));
+  EXPECT_EQ(all.abs().max().item<float>(), 0);
 }
 
 }  // namespace
