@@ -13,14 +13,18 @@
 
 namespace sara {
 
-// From this density on whole blocks of products in tiles, of which most are not wanted, take less time than single ones (bench/sampled_matmul). A kernel of one
-// column has no others to share what is laid out for it.
-constexpr double kTileDensity = 0.05, kTileDensityOfOne = 0.13;
+// From this density on whole blocks of products in tiles, of which most are not wanted, take less time than single ones: drawn by lot, call by call, within one
+// run of steps, 0.62 to 0.92 of it at 7 to 10 % on pictures of 4 x 4 to 16 x 16, 1.01 and 1.05 at 5 %; 1.13 and 1.39 at 5 and 6 % on 32 x 32. A kernel of one column
+// has no others to share what is laid out for it (build/bench/sampled_matmul).
+constexpr double kTileDensity = 0.05, kTileDensityOfLarge = 0.08, kTileDensityOfOne = 0.13;
 
-// Are tiles the faster way to a convolution's `entries` entries? They take neighbours in pairs, which rows of odd width would part.
-inline bool tiles_pay(at::ScalarType dtype, int64_t entries, int64_t rows, int64_t channels, const ConvolutionShape& shape, int64_t width) {
+// Are tiles the faster way to `entries` entries of a convolution's weight, for results of height x width? They take neighbours in pairs, which rows of odd width
+// would part.
+inline bool tiles_pay(at::ScalarType dtype, int64_t entries, int64_t rows, int64_t channels, const ConvolutionShape& shape, int64_t height, int64_t width) {
+  constexpr int64_t kLarge = 1024;  // positions
+  const double least = shape.kernel == 1 ? kTileDensityOfOne : height * width < kLarge ? kTileDensity : kTileDensityOfLarge;
   return dtype == torch::kBFloat16 && has_tiles() && width % 2 == 0 && rows >= kTileBlock && channels >= kTileBlock &&
-         double(entries) >= (shape.kernel == 1 ? kTileDensityOfOne : kTileDensity) * double(rows * channels * shape.kernel * shape.kernel);
+         double(entries) >= least * double(rows * channels * shape.kernel * shape.kernel);
 }
 
 // What add_by_columns() (sampled_columns.h) does, of bf16 numbers and in tiles: all entries of 32 rows and 32 channels are computed into a block that stays in the

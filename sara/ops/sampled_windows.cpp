@@ -65,7 +65,7 @@ void sampled_windows_add_(const torch::Tensor& out, const torch::Tensor& indices
   RECORD_FUNCTION("sara::sampled_windows", {});
   const KernelLines lines(shape, gradient.size(3));
   const auto add = [&]<class T>(SampledDots<T> dots) { add_by_columns(out.data_ptr<float>(), indices, row_starts, input.size(1), shape, lines, Windows<T>(gradient, input, lines), dots); };
-  if (tiles_pay(gradient.scalar_type(), indices.numel(), gradient.size(1), input.size(1), shape, gradient.size(3)))
+  if (tiles_pay(gradient.scalar_type(), indices.numel(), gradient.size(1), input.size(1), shape, gradient.size(2), gradient.size(3)))
     TileProducts(out.data_ptr<float>(), indices, row_starts, input.size(1), shape, lines, Windows<uint16_t>(gradient, input, lines)).add();
   else if (gradient.scalar_type() == torch::kBFloat16)
     add(sampled_dots_bf16());

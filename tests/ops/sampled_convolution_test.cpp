@@ -99,7 +99,7 @@ INSTANTIATE_TEST_SUITE_P(Pictures, SampledConvolution,
 
 // Dense enough for tiles where the processor has them: whole blocks of 32 rows and channels, and parts of them.
 INSTANTIATE_TEST_SUITE_P(Tiles, SampledConvolution,
-                         testing::Values(ConvolutionCase{2, 64, 64, 32, 32, {3, 1, 1}, 0.2}, ConvolutionCase{1, 70, 41, 16, 16, {3, 1, 1}, 0.06}, ConvolutionCase{2, 33, 50, 64, 64, {3, 2, 1}, 0.3},
+                         testing::Values(ConvolutionCase{2, 64, 64, 32, 32, {3, 1, 1}, 0.2}, ConvolutionCase{1, 70, 41, 16, 16, {3, 1, 1}, 0.06}, ConvolutionCase{1, 70, 41, 32, 32, {3, 1, 1}, 0.1}, ConvolutionCase{2, 33, 50, 64, 64, {3, 2, 1}, 0.3},
                                          ConvolutionCase{3, 48, 33, 32, 24, {1, 1, 0}, 1.0}, ConvolutionCase{5, 96, 64, 8, 8, {3, 1, 1}, 0.1}, ConvolutionCase{9, 40, 40, 4, 4, {3, 1, 1}, 0.5},
                                          ConvolutionCase{1, 32, 32, 20, 64, {5, 1, 2}, 0.2}, ConvolutionCase{2, 600, 32, 16, 32, {3, 1, 1}, 0.06}, ConvolutionCase{2, 40, 40, 9, 9, {3, 1, 1}, 0.3}));
 
@@ -122,8 +122,10 @@ TEST(SampledConvolution, RowsWithoutEntriesStandBesideFullOnes) {
 }
 
 TEST(SampledConvolution, TilesAreForDensePairsOfNeighboursInBlocks) {
-  const auto pay = [](at::ScalarType dtype, int64_t entries, int64_t rows, int64_t channels, int64_t width, int64_t kernel = 3) { return tiles_pay(dtype, entries, rows, channels, {kernel, 1, kernel / 2}, width); };
+  const auto pay = [](at::ScalarType dtype, int64_t entries, int64_t rows, int64_t channels, int64_t width, int64_t kernel = 3) { return tiles_pay(dtype, entries, rows, channels, {kernel, 1, kernel / 2}, 8, width); };
   EXPECT_EQ(pay(torch::kBFloat16, 1000, 32, 32, 8), has_tiles());
+  EXPECT_FALSE(tiles_pay(torch::kBFloat16, 600, 32, 32, {3, 1, 1}, 32, 32));
+  EXPECT_EQ(tiles_pay(torch::kBFloat16, 800, 32, 32, {3, 1, 1}, 32, 32), has_tiles());
   EXPECT_FALSE(pay(torch::kFloat, 1000, 32, 32, 8));
   EXPECT_FALSE(pay(torch::kBFloat16, 1000, 32, 32, 9));
   EXPECT_FALSE(pay(torch::kBFloat16, 1000, 31, 32, 8));
