@@ -14,6 +14,7 @@
 #include "sara/base/error.h"
 #include "sara/base/tensor_memory.h"
 #include "sara/cuda/kernels.h"
+#include "sara/ops/processor.h"
 
 namespace sara::cli {
 namespace {
@@ -26,6 +27,14 @@ struct DoctorOptions {
   }
 };
 
+// The sets of instructions that kernels of ours are chosen for here.
+std::string cpu_kernels() {
+  std::string names = has_avx512() ? "avx512" : "portable";
+  if (has_avx512_bf16()) names += ", avx512_bf16";
+  if (has_tiles()) names += ", amx_bf16";
+  return names;
+}
+
 Json findings() {
   const double gib = 1024.0 * 1024.0 * 1024.0;
   const double memory = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGE_SIZE)) / gib;
@@ -34,6 +43,7 @@ Json findings() {
   out["commit"] = commit();
   out["torch"] = TORCH_VERSION;
   out["cpu_capability"] = at::get_cpu_capability();
+  out["cpu_kernels"] = cpu_kernels();
   out["threads"] = at::get_num_threads();
   out["cores"] = sysconf(_SC_NPROCESSORS_ONLN);
   out["memory_gib"] = std::round(memory * 10) / 10;

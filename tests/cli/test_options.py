@@ -165,3 +165,14 @@ def test_doctor_tells_json(sara):
     assert found["default_model"] == "missing: /nowhere/mini-sd"
     assert found["threads"] == 1 and found["torch"].startswith("2.")
     assert found["cuda_build"] or not found["cuda_kernels"]
+
+
+def test_doctor_names_the_instructions_that_the_processor_has(sara):
+    import pathlib
+
+    flags = set(pathlib.Path("/proc/cpuinfo").read_text().split("flags", 1)[-1].split("\n", 1)[0].split())
+    named = json.loads(sara("doctor", "--json").stdout)["cpu_kernels"].split(", ")
+    wide = {"avx512f", "avx512vl", "avx512bw"} <= flags
+    assert (named[0] == "avx512") == wide and named[0] in ("avx512", "portable")
+    assert ("avx512_bf16" in named) == (wide and "avx512_bf16" in flags)
+    assert ("amx_bf16" in named) <= ("amx_bf16" in flags)
