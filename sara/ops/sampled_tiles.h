@@ -36,7 +36,7 @@ class TileProducts {
       : lines_(lines), out_(out), kernel_(shape.kernel * shape.kernel), kinds_(kernel_lines.kinds()), line_(lines.line()), columns_(channels * kernel_),
         column_parts_(std::min<int64_t>(at::get_num_threads(), kMostColumnParts)), row_parts_(at::get_num_threads() / column_parts_),
         entries_(indices, row_starts, columns_, channels * kinds_, line_ * sizeof(uint16_t), column_parts_, kTileBlock * kernel_), panel_(line_ / 2 * kTileSide),
-        starts_(kernel_lines.column_starts(1, line_)), places_(kTileBlock * kernel_), on_their_way_(kTileBlock * indices.numel() / std::max<int64_t>(1, entries_.rows() * channels) + 16) {
+        starts_(kernel_lines.column_starts(1, line_)), places_(kTileBlock * kernel_) {
     for (int64_t column = 0; column < kTileBlock * kernel_; ++column) places_[column] = static_cast<int32_t>(column % kernel_ * kTileBlock * kTileBlock + column / kernel_);
   }
 
@@ -88,7 +88,6 @@ class TileProducts {
     for (int64_t r = 0; r < rows.size(); ++r) next[r] = entries_.first(rows.begin + r, block);
     for (int64_t c = channels.begin; c < channels.end; c += kTileBlock) {
       const int64_t end = std::min(channels.end, c + kTileBlock);
-      for (int64_t r = 0; r < rows.size(); ++r) ask_for(next[r], entries_.first(rows.begin + r, block + 1));
       const uint32_t* const panels = memory.panels + (c - channels.begin) / kTileSide * kinds_ * panel_;
       for (int64_t k = 0; k < kernel_; ++k) {
         const uint32_t* const left = panels + starts_[k] / line_ * panel_ + starts_[k] % line_ / 2 * kTileSide;
@@ -102,22 +101,13 @@ class TileProducts {
     }
   }
 
-  // A row's next entries are on their way from memory while the products are made.
-  void ask_for(int64_t first, int64_t end) const {
-    for (int64_t e = first; e < std::min(end, first + on_their_way_); e += 16) {
-      __builtin_prefetch(entries_.indices() + e);
-      __builtin_prefetch(out_ + e, 1);
-    }
-  }
-
   const Lines& lines_;
   float* out_;
   int64_t kernel_, kinds_, line_, columns_, column_parts_, row_parts_;
   SampledEntries entries_;
-  int64_t panel_;                 // words of sixteen lines
-  std::vector<int64_t> starts_;   // of the kernel's columns in a channel's lines
-  std::vector<int32_t> places_;   // of the columns of kTileBlock channels in the sums of the first row
-  int64_t on_their_way_;          // entries of a row and kTileBlock channels, on average
+  int64_t panel_;                // words of sixteen lines
+  std::vector<int64_t> starts_;  // of the kernel's columns in a channel's lines
+  std::vector<int32_t> places_;  // of the columns of kTileBlock channels in the sums of the first row
 };
 
 }  // namespace sara
