@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/ops/attend.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
 #include <ATen/record_function.h>
-
-#include <cmath>
 
 #include "sara/base/error.h"
 #include "sara/ops/attend_by_floats.h"
@@ -32,8 +29,8 @@ void attend_to(AttendHead<T>* attend_head, const Attended& to, const torch::Tens
 }
 
 template <class T>
-void attend_backward_to(AttendHeadBackward<T>* attend_head_backward, const AttendGradients& to, const torch::Tensor& gradient, const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const Attended& attended,
-                        int64_t heads) {
+void attend_backward_to(AttendHeadBackward<T>* attend_head_backward, const AttendGradients& to, const torch::Tensor& gradient, const torch::Tensor& q, const torch::Tensor& k,
+                        const torch::Tensor& v, const Attended& attended, int64_t heads) {
   const auto numbers = [](const torch::Tensor& x) { return static_cast<T*>(x.data_ptr()); };
   const HeadShape shape = head_shape(q, k, heads);
   for_each_head(shape, q.size(0), heads, [&](int64_t at_q, int64_t at_k, int64_t at_sum, float* work) {

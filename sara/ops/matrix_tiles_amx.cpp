@@ -5,8 +5,6 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#include <cstring>
-
 #include "sara/ops/avx512_begin.h"
 
 #include "sara/ops/avx512.h"
@@ -109,15 +107,16 @@ void lay_out_words(int64_t rows, int64_t words) {
   _tile_loadconfig(&layout);
 }
 
-// Two tiles of rows, one of columns.
-void two_tiles(const Words& m) {
+// One tile of rows, or two, and one of columns.
+template <bool kTwo>
+void multiply_words(const Words& m) {
   const int64_t a_tile = kTileSide * m.a_row, c_tile = kTileSide * m.c_row;
   if (m.adds) {
     _tile_loadd(0, m.c, m.c_row);
-    _tile_loadd(1, m.moved(m.c, c_tile), m.c_row);
+    if constexpr (kTwo) _tile_loadd(1, m.moved(m.c, c_tile), m.c_row);
   } else {
     _tile_zero(0);
-    _tile_zero(1);
+    if constexpr (kTwo) _tile_zero(1);
   }
   const uint32_t *a = m.a, *b = m.b;
   int64_t w = 0;
@@ -125,38 +124,22 @@ void two_tiles(const Words& m) {
     _tile_loadd(4, b, m.b_row);
     _tile_loadd(2, a, m.a_row);
     _tile_dpbf16ps(0, 2, 4);
-    _tile_loadd(3, m.moved(a, a_tile), m.a_row);
-    _tile_dpbf16ps(1, 3, 4);
+    if constexpr (kTwo) {
+      _tile_loadd(3, m.moved(a, a_tile), m.a_row);
+      _tile_dpbf16ps(1, 3, 4);
+    }
   }
   if (w < m.words) {
     _tile_loadd(6, b, m.b_row);
     _tile_loadd(5, a, m.a_row);
     _tile_dpbf16ps(0, 5, 6);
-    _tile_loadd(5, m.moved(a, a_tile), m.a_row);
-    _tile_dpbf16ps(1, 5, 6);
+    if constexpr (kTwo) {
+      _tile_loadd(5, m.moved(a, a_tile), m.a_row);
+      _tile_dpbf16ps(1, 5, 6);
+    }
   }
   _tile_stored(0, m.c, m.c_row);
-  _tile_stored(1, m.moved(m.c, c_tile), m.c_row);
-}
-
-void one_tile(const Words& m) {
-  if (m.adds)
-    _tile_loadd(0, m.c, m.c_row);
-  else
-    _tile_zero(0);
-  const uint32_t *a = m.a, *b = m.b;
-  int64_t w = 0;
-  for (; w + kTileSide <= m.words; w += kTileSide, a += kTileSide, b = m.moved(b, kTileSide * m.b_row)) {
-    _tile_loadd(4, b, m.b_row);
-    _tile_loadd(2, a, m.a_row);
-    _tile_dpbf16ps(0, 2, 4);
-  }
-  if (w < m.words) {
-    _tile_loadd(6, b, m.b_row);
-    _tile_loadd(5, a, m.a_row);
-    _tile_dpbf16ps(0, 5, 6);
-  }
-  _tile_stored(0, m.c, m.c_row);
+  if constexpr (kTwo) _tile_stored(1, m.moved(m.c, c_tile), m.c_row);
 }
 
 }  // namespace
@@ -166,14 +149,14 @@ void word_product(float* c, int64_t c_row, const uint32_t* a, int64_t a_row, con
   lay_out_words(kTileSide, words % kTileSide);
   int64_t r = 0;
   for (; r + 2 * kTileSide <= rows; r += 2 * kTileSide)
-    for (int64_t n = 0; n < registers; ++n) two_tiles(at(r, n));
+    for (int64_t n = 0; n < registers; ++n) multiply_words<true>(at(r, n));
   if (r + kTileSide <= rows) {
-    for (int64_t n = 0; n < registers; ++n) one_tile(at(r, n));
+    for (int64_t n = 0; n < registers; ++n) multiply_words<false>(at(r, n));
     r += kTileSide;
   }
   if (r == rows) return;
   lay_out_words(rows - r, words % kTileSide);
-  for (int64_t n = 0; n < registers; ++n) one_tile(at(r, n));
+  for (int64_t n = 0; n < registers; ++n) multiply_words<false>(at(r, n));
 }
 
 int64_t add_wanted(float* out, const int32_t* indices, int64_t count, int32_t first, int32_t columns, const int32_t* places, const float* sums) {

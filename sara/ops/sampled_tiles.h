@@ -15,7 +15,7 @@ namespace sara {
 
 // From this density on whole blocks of products in tiles, of which most are not wanted, take less time than single ones: drawn by lot, call by call, within one
 // run of steps, 0.62 to 0.92 of it at 7 to 10 % on pictures of 4 x 4 to 16 x 16, 1.01 and 1.05 at 5 %; 1.13 and 1.39 at 5 and 6 % on 32 x 32. A kernel of one column
-// has no others to share what is laid out for it (build/bench/sampled_matmul).
+// has no others to share what is laid out for it.
 constexpr double kTileDensity = 0.05, kTileDensityOfLarge = 0.08, kTileDensityOfOne = 0.13;
 
 // Are tiles the faster way to `entries` entries of a convolution's weight, for results of height x width? They take neighbours in pairs, which rows of odd width

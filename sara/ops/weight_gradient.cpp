@@ -17,7 +17,7 @@ namespace sara {
 namespace {
 
 // Above this share of a weight a dense product and a gather take less time than single dot products (bench/sampled_matmul; bf16 by
-// processor from 0.3 on; tiles of sampled_tiles.h are ahead there still).
+// processor from 0.3 on).
 constexpr double kBreakEven = 0.3;
 // The same on a device with kernels. Not measured: what 8 to 15 TFLOP/s of single products give against 550 of dense ones.
 constexpr double kBreakEvenDevice = 0.015;
