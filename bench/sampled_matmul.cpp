@@ -34,13 +34,13 @@ void compare(const Layer& layer, at::ScalarType dtype, double density, int repea
   std::pair<double, double> times;
   if (layer.kernel == 0) {
     const torch::Tensor gradient = torch::randn({kBatch * layer.side * layer.side, layer.out}).to(dtype), input = torch::randn({gradient.size(0), layer.in}).to(dtype);
-    times = sara::bench::in_turn(repeats, [&] { sara::sampled_linear_add_({{out, indices, starts, sara::TokenOperand(gradient)}}, sara::TokenOperand(input)); },
+    times = sara::bench::in_turn(repeats, [&] { sara::sampled_linear_add_({{out, {indices, starts}, sara::TokenOperand(gradient)}}, sara::TokenOperand(input)); },
                     [&] { sara::gather_add_(out, gradient.t().mm(input), indices); });
   } else {
     const torch::Tensor gradient = torch::randn({kBatch, layer.out, layer.side, layer.side}).to(dtype), input = torch::randn({kBatch, layer.in, layer.side, layer.side}).to(dtype);
     const torch::Tensor weight = torch::randn({layer.out, layer.in, layer.kernel, layer.kernel}).to(dtype);
     const sara::ConvolutionShape shape{layer.kernel, 1, layer.kernel / 2};
-    times = sara::bench::in_turn(repeats, [&] { sara::sampled_convolution_add_(out, indices, starts, gradient, input, shape); },
+    times = sara::bench::in_turn(repeats, [&] { sara::sampled_convolution_add_(out, {indices, starts}, gradient, input, shape); },
                     [&] {
                       sara::gather_add_(out, std::get<1>(at::convolution_backward(gradient, input, weight, c10::nullopt, {1, 1}, {shape.padding, shape.padding}, {1, 1}, false,
                                                                                   {0, 0}, 1, {false, true, false})),

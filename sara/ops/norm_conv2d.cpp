@@ -3,8 +3,6 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "sara/ops/channel_sums.h"
-#include "sara/ops/gradient_clock.h"
 #include "sara/ops/group_norm.h"
 #include "sara/ops/optional_tensor.h"
 #include "sara/ops/weight_gradient.h"
@@ -24,11 +22,6 @@ ConvolutionShape kept_shape(AutogradContext* context) {
   return {shape[0], shape[1], shape[2]};
 }
 
-torch::Tensor sums_if(bool wanted, const torch::Tensor& map) {
-  const GradientClock clock;
-  return wanted ? sum_over_positions(map) : torch::Tensor();
-}
-
 torch::Tensor bias_gradient(const torch::Tensor& bias, const torch::Tensor& sums) { return is_trained(bias) ? small_gradient(bias, sums.sum(0)) : torch::Tensor(); }
 
 struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
@@ -45,10 +38,10 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
     const auto saved = context->get_saved_variables();
     const torch::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], gradient = gradients[0].contiguous();
     const ConvolutionShape shape = kept_shape(context);
-    torch::Tensor of_input, of_weight;
+    torch::Tensor of_input;
     if (context->saved_data["input"].toBool()) of_input = convolution_input_gradient(gradient, weight.to(gradient.scalar_type()), context->saved_data["sizes"].toIntVector(), shape);
-    if (x.defined()) of_weight = convolution_weight_gradient(weight, gradient, x, shape);
-    return {of_input, of_weight, bias_gradient(bias, sums_if(is_trained(bias), gradient)), {}};
+    const ConvolutionGradients of = convolution_gradients(weight, gradient, x, shape, is_trained(bias));
+    return {of_input, of.weight, bias_gradient(bias, of.sums), {}};
   }
 };
 
@@ -78,9 +71,8 @@ struct NormConv2dFunction : torch::autograd::Function<NormConv2dFunction> {
     const bool silu = context->saved_data["silu"].toBool();
     const NormGradients of =
         group_norm_backward(convolution_input_gradient(gradient, weight, x.sizes(), shape), x, statistics, norm_weight, norm_bias, silu, is_trained(weight));
-    const torch::Tensor of_weight = is_trained(weight) ? convolution_weight_gradient(weight, gradient, of.output, shape) : torch::Tensor();
     const bool of_shift_wanted = context->saved_data["shift"].toBool();
-    const torch::Tensor sums = sums_if(of_shift_wanted || is_trained(bias), gradient);
+    const auto [of_weight, sums] = convolution_gradients(weight, gradient, of.output, shape, of_shift_wanted || is_trained(bias));
     return {of.input,
             small_gradient(norm_weight, of.weight),
             small_gradient(norm_bias, of.bias),

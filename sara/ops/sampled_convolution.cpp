@@ -16,14 +16,15 @@ bool fits(const torch::Tensor& gradient, const torch::Tensor& input, int64_t str
 
 }  // namespace
 
-bool sampled_convolution_add_(const torch::Tensor& out, const torch::Tensor& indices, const torch::Tensor& row_starts, const torch::Tensor& gradient, const torch::Tensor& input,
-                              const ConvolutionShape& shape) {
-  SARA_CHECK(out.is_contiguous() && out.numel() == indices.numel() && out.scalar_type() == torch::kFloat && row_starts.numel() == gradient.size(1) + 1);
+bool sampled_convolution_add_(const torch::Tensor& out, const SampledPositions& positions, const torch::Tensor& gradient, const torch::Tensor& input, const ConvolutionShape& shape,
+                              const torch::Tensor& sums) {
+  SARA_CHECK(out.is_contiguous() && out.numel() == positions.indices.numel() && out.scalar_type() == torch::kFloat && positions.row_starts.numel() == gradient.size(1) + 1);
   SARA_CHECK(gradient.scalar_type() == input.scalar_type() && gradient.size(0) == input.size(0));
+  SARA_CHECK(!sums.defined() || (sums.is_contiguous() && sums.scalar_type() == torch::kFloat && sums.numel() == gradient.size(0) * gradient.size(1)));
   if (!fits(gradient, input, shape.stride)) return false;
   const auto dtype = sampled_dtype(input.scalar_type());
   const auto add = windows_pay(dtype, gradient.size(2), gradient.size(3), shape) ? sampled_windows_add_ : sampled_pictures_add_;
-  add(out, indices, row_starts, gradient.to(dtype).contiguous(), input.to(dtype).contiguous(), shape);
+  add(out, positions, gradient.to(dtype).contiguous(), input.to(dtype).contiguous(), shape, sums.defined() ? sums.data_ptr<float>() : nullptr);
   return true;
 }
 

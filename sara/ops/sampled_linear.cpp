@@ -20,10 +20,10 @@ namespace {
 constexpr int64_t kFewEntries = 2;  // a line on average; of fewer, more than an eighth of the lines has none
 
 std::optional<ColumnSet> rows_with_entries(const SampledLinear& layer) {
-  const int64_t rows = layer.row_starts.numel() - 1;
-  if (layer.indices.numel() >= kFewEntries * rows) return std::nullopt;
+  const int64_t rows = layer.positions.row_starts.numel() - 1;
+  if (layer.positions.indices.numel() >= kFewEntries * rows) return std::nullopt;
   ColumnSet wanted(rows);
-  const auto* starts = layer.row_starts.const_data_ptr<int64_t>();
+  const auto* starts = layer.positions.row_starts.const_data_ptr<int64_t>();
   for (int64_t row = 0; row < rows; ++row)
     if (starts[row] < starts[row + 1]) wanted.insert(row);
   return wanted;
@@ -31,13 +31,13 @@ std::optional<ColumnSet> rows_with_entries(const SampledLinear& layer) {
 
 std::optional<ColumnSet> columns_with_entries(const std::vector<SampledLinear>& layers, int64_t columns) {
   int64_t entries = 0;
-  for (const SampledLinear& layer : layers) entries += layer.indices.numel();
+  for (const SampledLinear& layer : layers) entries += layer.positions.indices.numel();
   if (entries >= kFewEntries * columns) return std::nullopt;
   ColumnSet wanted(columns);
   for (const SampledLinear& layer : layers) {
-    const auto* starts = layer.row_starts.const_data_ptr<int64_t>();
-    const auto* indices = layer.indices.const_data_ptr<int32_t>();
-    for (int64_t row = 0; row + 1 < layer.row_starts.numel(); ++row)
+    const auto* starts = layer.positions.row_starts.const_data_ptr<int64_t>();
+    const auto* indices = layer.positions.indices.const_data_ptr<int32_t>();
+    for (int64_t row = 0; row + 1 < layer.positions.row_starts.numel(); ++row)
       for (int64_t k = starts[row]; k < starts[row + 1]; ++k) wanted.insert(indices[k] - row * columns);
   }
   return wanted;
@@ -47,11 +47,17 @@ std::optional<ColumnSet> columns_with_entries(const std::vector<SampledLinear>& 
 template <class T>
 struct Layer {
   Layer(const SampledLinear& wanted, int64_t columns, int64_t line, int64_t parts, int64_t groups)
-      : entries(wanted.indices, wanted.row_starts, columns, columns, line * sizeof(T), parts, kTurnBlock<T>), gradient(wanted.gradient), out(wanted.out.data_ptr<float>()),
+      : entries(SampledEntries::of(wanted.positions, {columns, columns, line * static_cast<int64_t>(sizeof(T)), parts, kTurnBlock<T>})), gradient(wanted.gradient), out(wanted.out.data_ptr<float>()),
         totals(wanted.gradient_sums.defined() ? wanted.gradient_sums.data_ptr<float>() : nullptr), wanted(rows_with_entries(wanted)) {
     if (groups == 1) return;
-    sums = torch::zeros({groups, wanted.indices.numel()}, torch::kFloat);
-    if (totals) total_sums = torch::zeros({groups, wanted.gradient.channels()}, torch::kFloat);
+    sums = torch::empty({groups, wanted.positions.indices.numel()}, torch::kFloat);
+    if (totals) total_sums = torch::empty({groups, wanted.gradient.channels()}, torch::kFloat);
+  }
+
+  // Before a group's numbers are added; by the thread that will, unless several share a group.
+  void begin(int64_t group) const {
+    for (const torch::Tensor& of_groups : {sums, total_sums})
+      if (of_groups.defined()) std::fill_n(of_groups.data_ptr<float>() + group * of_groups.size(1), of_groups.size(1), 0.0f);
   }
 
   float* sums_of(int64_t group) const { return sums.defined() ? sums.data_ptr<float>() + group * sums.size(1) : out; }
@@ -61,7 +67,7 @@ struct Layer {
     if (total_sums.defined()) add_groups(totals, total_sums);
   }
 
-  SampledEntries entries;
+  std::shared_ptr<const SampledEntries> entries;
   TokenLines<T> gradient;
   float *out, *totals;
   std::optional<ColumnSet> wanted;  // rows
@@ -93,7 +99,12 @@ class Products {
   void add() const {
     const int64_t units = groups_.count * parts_;
     const torch::Tensor memory = torch::empty({unit_workers(units), numbers_}, input_.options());
+    const auto begin = [&](int64_t group) {
+      for (const Layer<T>& layer : layers_) layer.begin(group);
+    };
+    for (int64_t group = 0; parts_ > 1 && group < groups_.count; ++group) begin(group);
     take_units(units, [&](int64_t worker, int64_t unit) {
+      if (parts_ == 1) begin(unit);
       T* const lines = static_cast<T*>(memory.data_ptr()) + worker * numbers_;
       const Range group = groups_.group(unit / parts_);
       for (Range tokens{group.begin, 0}; tokens.begin < group.end; tokens.begin = tokens.end) {
@@ -108,11 +119,11 @@ class Products {
   static constexpr int64_t kRows = 128;                      // of a gradient's lines that are made together
   static constexpr int64_t kRowStep = kTurnBlock<uint16_t>;  // whole blocks are turned, or sums would have other bits with other threads
 
-  const SampledEntries& blocks() const { return layers_.front().entries; }  // all layers' columns are cut alike
+  const SampledEntries& blocks() const { return *layers_.front().entries; }  // all layers' columns are cut alike
 
   // The whole input, then some rows of each gradient after the other.
   void add_by_rows(int64_t group, int64_t part, Range tokens, T* lines) const {
-    const auto rows_of = [&](const Layer<T>& layer) { return Range{layer.entries.first_row(part, parts_, kRowStep), layer.entries.first_row(part + 1, parts_, kRowStep)}; };
+    const auto rows_of = [&](const Layer<T>& layer) { return Range{layer.entries->first_row(part, parts_, kRowStep), layer.entries->first_row(part + 1, parts_, kRowStep)}; };
     if (std::none_of(layers_.begin(), layers_.end(), [&](const Layer<T>& layer) { return rows_of(layer).size() > 0; })) return;
     turn_input(lines, tokens, {0, input_.channels()});
     for (const Layer<T>& layer : layers_) {
@@ -130,13 +141,13 @@ class Products {
     const Range mine{blocks().blocks() * part / parts_, blocks().blocks() * (part + 1) / parts_};
     if (part > 0 && blocks().column(mine.begin) == blocks().column(mine.end)) return;
     T* next = lines;
-    for (const Layer<T>& layer : layers_) next = turn_gradient(layer, next, group, tokens, {0, layer.entries.rows()}, part == 0);
+    for (const Layer<T>& layer : layers_) next = turn_gradient(layer, next, group, tokens, {0, layer.entries->rows()}, part == 0);
     for (int64_t block = mine.begin; block < mine.end; ++block) {
       turn_input(lines, tokens, {blocks().column(block), blocks().column(block + 1)});
       const T* left = lines;
       for (const Layer<T>& layer : layers_) {
-        add(layer, left, lines, group, tokens, {0, layer.entries.rows()}, {block, block + 1});
-        left += layer.entries.rows() * line_;
+        add(layer, left, lines, group, tokens, {0, layer.entries->rows()}, {block, block + 1});
+        left += layer.entries->rows() * line_;
       }
     }
   }
@@ -152,7 +163,7 @@ class Products {
   }
 
   void add(const Layer<T>& layer, const T* left, const T* lines, int64_t group, Range tokens, Range rows, Range blocks) const {
-    add_rows(layer.sums_of(group), layer.entries, rows, blocks, left, line_, lines + right_, column_starts_.data(), rounded_to_lanes(tokens.size()), dots_);
+    add_rows(layer.sums_of(group), *layer.entries, rows, blocks, left, line_, lines + right_, column_starts_.data(), rounded_to_lanes(tokens.size()), dots_);
   }
 
   SampledDots<T> dots_;
@@ -171,7 +182,8 @@ class Products {
 
 void sampled_linear_add_(const std::vector<SampledLinear>& layers, const TokenOperand& input) {
   RECORD_FUNCTION("sara::sampled_linear", {});
-  for (const auto& [out, indices, row_starts, gradient, sums] : layers) {
+  for (const auto& [out, positions, gradient, sums] : layers) {
+    const auto& [indices, row_starts, kept] = positions;
     SARA_CHECK(out.is_contiguous() && out.numel() == indices.numel() && out.scalar_type() == torch::kFloat && row_starts.numel() == gradient.channels() + 1);
     SARA_CHECK(gradient.count() == input.count() && gradient.given().scalar_type() == input.given().scalar_type());
     SARA_CHECK(!sums.defined() || (sums.is_contiguous() && sums.scalar_type() == torch::kFloat && sums.numel() == gradient.channels()));

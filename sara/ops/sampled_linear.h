@@ -5,14 +5,15 @@
 
 #include <vector>
 
+#include "sara/ops/sampled_rows.h"
 #include "sara/ops/token_operand.h"
 
 namespace sara {
 
-// What is wanted of one layer: out[k] += dW[indices[k]] for dW[o, i] = sum_t gradient[t, o] · input[t, i] [out, in] and sorted flat positions
-// `indices` (int32), in fp32; `row_starts` as in Values::Slot.
+// What is wanted of one layer: out[k] += dW[indices[k]] for dW[o, i] = sum_t gradient[t, o] · input[t, i] [out, in], in fp32.
 struct SampledLinear {
-  torch::Tensor out, indices, row_starts;
+  torch::Tensor out;
+  SampledPositions positions;
   const TokenOperand& gradient;
   torch::Tensor gradient_sums = {};  // [out], fp32: the gradient's sums over tokens are added, for its bias; may be undefined
 };

@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "sara/ops/group_norm_loops.h"
 #include "sara/ops/sampled_columns.h"
 #include "sara/ops/sampled_tiles.h"
 #include "sara/ops/vectorized.h"
@@ -33,10 +34,10 @@ SARA_VECTORIZED void keep_seen(uint16_t* to, const uint16_t* from, const int16_t
 template <class T>
 class Pictures {
  public:
-  Pictures(const torch::Tensor& gradient, const torch::Tensor& input, const ConvolutionShape& shape, const KernelLines& lines)
+  Pictures(const torch::Tensor& gradient, const torch::Tensor& input, const ConvolutionShape& shape, const KernelLines& lines, float* sums)
       : input_(static_cast<const T*>(input.const_data_ptr())), batch_(gradient.size(0)), height_(gradient.size(2)), width_(gradient.size(3)), channels_(input.size(1)), input_height_(input.size(2)),
         input_width_(input.size(3)), together_(std::clamp<int64_t>(kDotsLength<T> / std::max<int64_t>(1, extent(lines)), 1, std::max<int64_t>(1, batch_))), lines_(lines) {
-    lay_gradient(gradient);
+    lay_gradient(gradient, sums);
     if (is_shifted(shape)) mark_seen();
   }
 
@@ -45,6 +46,7 @@ class Pictures {
   int64_t line() const { return spaced_line(rounded_to_lanes(together_ * extent(lines_)) + 2 * lines_.lead(), sizeof(T)); }
   const T* row(int64_t r, int64_t piece) const { return static_cast<const T*>(gradient_.const_data_ptr()) + (piece * gradient_.size(1) + r) * row_stride(); }
   int64_t row_stride() const { return gradient_.size(2); }
+  void add_sums(Range, int64_t) const {}  // they are made where the gradient is laid out
   void fill(T* to, int64_t channel, int64_t piece) const {
     if (!seen_.empty()) return fill_shifted(to, channel, piece);
     for (int64_t kind = 0; kind < lines_.kinds(); ++kind, to += line()) {
@@ -80,7 +82,7 @@ class Pictures {
   }
 
   // [pieces, rows, line], each picture with its gap behind it.
-  void lay_gradient(const torch::Tensor& gradient) {
+  void lay_gradient(const torch::Tensor& gradient, float* sums) {
     const int64_t rows = gradient.size(1), area = height_ * width_;
     gradient_ = torch::empty({pieces(), rows, spaced_line(rounded_to_lanes(together_ * extent(lines_)), sizeof(T))}, gradient.options());
     const T* const from = static_cast<const T*>(gradient.const_data_ptr());
@@ -88,8 +90,11 @@ class Pictures {
     at::parallel_for(0, pieces() * rows, 16, [&](int64_t begin, int64_t end) {
       for (int64_t unit = begin; unit < end; ++unit) {
         T* next = to + unit * row_stride();
-        for (int64_t b = pictures(unit / rows).begin; b < pictures(unit / rows).end; ++b)
-          next = std::fill_n(std::copy_n(from + (b * rows + unit % rows) * area, area, next), lines_.lead(), T{});
+        for (int64_t b = pictures(unit / rows).begin; b < pictures(unit / rows).end; ++b) {
+          const int64_t plane = b * rows + unit % rows;
+          if (sums) sums[plane] += sum_of_plane(from + plane * area, area);
+          next = std::fill_n(std::copy_n(from + plane * area, area, next), lines_.lead(), T{});
+        }
         std::fill(next, to + (unit + 1) * row_stride(), T{});
       }
     });
@@ -104,13 +109,13 @@ class Pictures {
 
 }  // namespace
 
-void sampled_pictures_add_(const torch::Tensor& out, const torch::Tensor& indices, const torch::Tensor& row_starts, const torch::Tensor& gradient, const torch::Tensor& input,
-                           const ConvolutionShape& shape) {
+void sampled_pictures_add_(const torch::Tensor& out, const SampledPositions& positions, const torch::Tensor& gradient, const torch::Tensor& input,
+                           const ConvolutionShape& shape, float* sums) {
   RECORD_FUNCTION("sara::sampled_pictures", {});
   const KernelLines lines(shape, gradient.size(3));
-  const auto add = [&]<class T>(SampledDots<T> dots) { add_by_columns(out.data_ptr<float>(), indices, row_starts, input.size(1), shape, lines, Pictures<T>(gradient, input, shape, lines), dots); };
-  if (tiles_pay(gradient.scalar_type(), indices.numel(), gradient.size(1), input.size(1), shape, gradient.size(2), gradient.size(3)))
-    TileProducts(out.data_ptr<float>(), indices, row_starts, input.size(1), shape, lines, Pictures<uint16_t>(gradient, input, shape, lines)).add();
+  const auto add = [&]<class T>(SampledDots<T> dots) { add_by_columns(out.data_ptr<float>(), positions, input.size(1), shape, lines, Pictures<T>(gradient, input, shape, lines, sums), dots); };
+  if (tiles_pay(gradient.scalar_type(), positions.indices.numel(), gradient.size(1), input.size(1), shape, gradient.size(2), gradient.size(3)))
+    TileProducts(out.data_ptr<float>(), positions, input.size(1), shape, lines, Pictures<uint16_t>(gradient, input, shape, lines, sums)).add();
   else if (gradient.scalar_type() == torch::kBFloat16)
     add(sampled_dots_bf16());
   else

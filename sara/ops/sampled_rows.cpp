@@ -30,30 +30,41 @@ int64_t columns_together(int64_t columns, int64_t lines, int64_t line_bytes) {
   return std::max<int64_t>(1, cache_bytes() / std::max<int64_t>(1, line_bytes) * columns / std::max<int64_t>(1, lines));
 }
 
-SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t columns, int64_t lines, int64_t line_bytes, int64_t parts, int64_t step)
-    : indices_(indices.const_data_ptr<int32_t>()), rows_(row_starts.numel() - 1), columns_(columns) {
+ColumnCut::ColumnCut(int64_t columns, int64_t lines, int64_t line_bytes, int64_t parts, int64_t step) : columns(columns) {
+  const int64_t near = columns_together(columns, lines, line_bytes);
+  blocks = (std::max<int64_t>(1, (columns + near - 1) / near) + parts - 1) / parts * parts;
+  together = (columns + blocks * step - 1) / (blocks * step) * step;
+}
+
+SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, const ColumnCut& cut)
+    : indices_(indices.const_data_ptr<int32_t>()), rows_(row_starts.numel() - 1), selected_(indices.numel()), cut_(cut) {
   SARA_CHECK(indices.scalar_type() == torch::kInt && indices.is_contiguous() && row_starts.scalar_type() == torch::kLong && row_starts.is_contiguous());
-  const int64_t together = columns_together(columns, lines, line_bytes);
-  blocks_ = (std::max<int64_t>(1, (columns + together - 1) / together) + parts - 1) / parts * parts;
-  together_ = (columns + blocks_ * step - 1) / (blocks_ * step) * step;
-  firsts_.resize((blocks_ + 1) * rows_);
+  firsts_.resize((blocks() + 1) * rows_);
   const auto* starts = row_starts.const_data_ptr<int64_t>();
   at::parallel_for(0, rows_, 64, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       int64_t first = starts[row];
-      for (int64_t block = 0; block < blocks_; ++block) {
-        firsts_[block * rows_ + row] = first;
-        first = block + 1 == blocks_ ? starts[row + 1] : first_at(row * columns_ + column(block + 1), first, starts[row + 1], blocks_ - block);
+      for (int64_t block = 0; block < blocks(); ++block) {
+        firsts_[block * rows_ + row] = static_cast<int32_t>(first);
+        first = block + 1 == blocks() ? starts[row + 1] : first_at(row * cut_.columns + column(block + 1), first, starts[row + 1], blocks() - block);
       }
-      firsts_[blocks_ * rows_ + row] = first;
+      firsts_[blocks() * rows_ + row] = static_cast<int32_t>(first);
     }
   });
-  occupied_.resize(blocks_);
-  at::parallel_for(0, blocks_, 1, [&](int64_t begin, int64_t end) {
+  occupied_.resize(blocks());
+  at::parallel_for(0, blocks(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block)
       for (int64_t row = 0; row < rows_; ++row)
         if (this->first(row, block) < this->first(row, block + 1)) occupied_[block].push_back(static_cast<int32_t>(row));
   });
+}
+
+std::shared_ptr<const SampledEntries> SampledEntries::of(const SampledPositions& positions, const ColumnCut& cut) {
+  const auto& [indices, row_starts, kept] = positions;
+  if (kept && *kept && (*kept)->cut_ == cut && (*kept)->indices_ == indices.const_data_ptr<int32_t>() && (*kept)->selected_ == indices.numel() && (*kept)->rows_ == row_starts.numel() - 1) return *kept;
+  auto made = std::make_shared<const SampledEntries>(indices, row_starts, cut);
+  if (kept) *kept = made;
+  return made;
 }
 
 int64_t SampledEntries::first_at(int64_t position, int64_t first, int64_t end, int64_t blocks) const {
@@ -72,8 +83,7 @@ std::span<const int32_t> SampledEntries::rows_of(int64_t block, Range rows) cons
 int64_t SampledEntries::first_row(int64_t part, int64_t parts, int64_t step) const {
   if (part == parts) return rows_;
   const auto end = firsts_.begin() + rows_;
-  const int64_t selected = rows_ ? firsts_.back() : 0;
-  const int64_t row = std::lower_bound(firsts_.begin(), end, selected * part / parts) - firsts_.begin();
+  const int64_t row = std::lower_bound(firsts_.begin(), end, selected_ * part / parts) - firsts_.begin();
   return std::min(rows_, (row + step / 2) / step * step);
 }
 

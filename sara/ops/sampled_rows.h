@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -28,21 +29,40 @@ struct Range {
   int64_t size() const { return end - begin; }
 };
 
+class SampledEntries;
+
+// The wanted entries of a matrix: sorted flat positions [n] int32 and, as in Values::Slot, where each row's begin, [rows + 1] int64. What is found out about
+// them is left in `kept`, where there is such a place, for the next time; it must be emptied when the positions change.
+struct SampledPositions {
+  torch::Tensor indices, row_starts;
+  std::shared_ptr<const SampledEntries>* kept = nullptr;
+};
+
+// How the columns of a matrix are cut into blocks.
+struct ColumnCut {
+  int64_t columns, blocks, together;  // columns of a block
+
+  // `line_bytes` of each of `lines` lines pass together, so that they stay in a core's second cache; they hold the `columns` columns in order. The number of
+  // blocks is a multiple of `parts`, each begins at a multiple of `step` columns.
+  ColumnCut(int64_t columns, int64_t lines, int64_t line_bytes, int64_t parts = 1, int64_t step = 1);
+  bool operator==(const ColumnCut&) const = default;
+};
+
 // The entries of a sparse matrix by row and, within a row, by blocks of neighbouring columns that pass together, so that their numbers
 // stay in a core's second cache while all rows pass.
 class SampledEntries {
  public:
-  // `line_bytes` of each of `lines` lines pass together; they hold the `columns` columns in order. The number of blocks is a multiple of `parts`,
-  // each begins at a multiple of `step` columns.
-  SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t columns, int64_t lines, int64_t line_bytes, int64_t parts = 1, int64_t step = 1);
+  SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, const ColumnCut& cut);
+  // The same as the last time where that is kept and was cut alike.
+  static std::shared_ptr<const SampledEntries> of(const SampledPositions& positions, const ColumnCut& cut);
 
   int64_t rows() const { return rows_; }
-  int64_t blocks() const { return blocks_; }
-  int64_t column(int64_t block) const { return std::min(columns_, block * together_); }  // the first of the block
+  int64_t blocks() const { return cut_.blocks; }
+  int64_t column(int64_t block) const { return std::min(cut_.columns, block * cut_.together); }  // the first of the block
   int64_t first(int64_t row, int64_t block) const { return firsts_[block * rows_ + row]; }  // its last ends where the next block's begins
   std::span<const int32_t> rows_of(int64_t block, Range rows) const;                        // those of `rows` that have entries in the block
   const int32_t* indices() const { return indices_; }
-  int32_t row_begin(int64_t row) const { return static_cast<int32_t>(row * columns_); }  // the flat position of its first column
+  int32_t row_begin(int64_t row) const { return static_cast<int32_t>(row * cut_.columns); }  // the flat position of its first column
 
   // The rows in parts of about equal numbers of entries, each of which begins at a multiple of `step`.
   int64_t first_row(int64_t part, int64_t parts, int64_t step = 1) const;
@@ -52,8 +72,9 @@ class SampledEntries {
   int64_t first_at(int64_t position, int64_t first, int64_t end, int64_t blocks) const;
 
   const int32_t* indices_;
-  int64_t rows_, columns_, blocks_, together_;
-  std::vector<int64_t> firsts_;                 // [blocks + 1, rows]
+  int64_t rows_, selected_;
+  ColumnCut cut_;
+  std::vector<int32_t> firsts_;                 // [blocks + 1, rows]
   std::vector<std::vector<int32_t>> occupied_;  // of each block, the rows that have entries in it
 };
 

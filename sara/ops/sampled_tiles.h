@@ -32,22 +32,22 @@ inline bool tiles_pay(at::ScalarType dtype, int64_t entries, int64_t rows, int64
 template <class Lines>
 class TileProducts {
  public:
-  TileProducts(float* out, const torch::Tensor& indices, const torch::Tensor& row_starts, int64_t channels, const ConvolutionShape& shape, const KernelLines& kernel_lines, const Lines& lines)
+  TileProducts(float* out, const SampledPositions& positions, int64_t channels, const ConvolutionShape& shape, const KernelLines& kernel_lines, const Lines& lines)
       : lines_(lines), out_(out), kernel_(shape.kernel * shape.kernel), kinds_(kernel_lines.kinds()), line_(lines.line()), columns_(channels * kernel_),
         column_parts_(std::min<int64_t>(at::get_num_threads(), kMostColumnParts)), row_parts_(at::get_num_threads() / column_parts_),
-        entries_(indices, row_starts, columns_, channels * kinds_, line_ * sizeof(uint16_t), column_parts_, kTileBlock * kernel_), panel_(line_ / 2 * kTileSide),
+        entries_(SampledEntries::of(positions, {columns_, channels * kinds_, line_ * static_cast<int64_t>(sizeof(uint16_t)), column_parts_, kTileBlock * kernel_})), panel_(line_ / 2 * kTileSide),
         starts_(kernel_lines.column_starts(1, line_)), places_(kTileBlock * kernel_) {
     for (int64_t column = 0; column < kTileBlock * kernel_; ++column) places_[column] = static_cast<int32_t>(column % kernel_ * kTileBlock * kTileBlock + column / kernel_);
   }
 
   void add() const {
-    const int64_t groups = (entries_.column(1) / kernel_ + kTileSide - 1) / kTileSide, units = entries_.blocks() * row_parts_;
+    const int64_t groups = (entries_->column(1) / kernel_ + kTileSide - 1) / kTileSide, units = entries_->blocks() * row_parts_;
     const int64_t panels = groups * kinds_ * panel_ * sizeof(uint32_t), lines = kTileSide * kinds_ * line_ * sizeof(uint16_t), rows = kTileBlock * line_ * sizeof(uint16_t);
     const torch::Tensor memory = torch::empty({unit_workers(units), panels + lines + rows + kernel_ * kTileBlock * kTileBlock * static_cast<int64_t>(sizeof(float))}, torch::kByte);
     take_units(units, [&](int64_t worker, int64_t unit) {
       const int64_t block = unit / row_parts_, part = unit % row_parts_;
-      const Range some_rows{entries_.first_row(part, row_parts_), entries_.first_row(part + 1, row_parts_)};
-      const Range channels{entries_.column(block) / kernel_, entries_.column(block + 1) / kernel_};
+      const Range some_rows{entries_->first_row(part, row_parts_), entries_->first_row(part + 1, row_parts_)};
+      const Range channels{entries_->column(block) / kernel_, entries_->column(block + 1) / kernel_};
       if (some_rows.size() == 0 || channels.size() == 0) return;
       uint8_t* const begin = memory.data_ptr<uint8_t>() + worker * memory.size(1);
       add(block, some_rows, channels, Memory{reinterpret_cast<uint32_t*>(begin), reinterpret_cast<uint16_t*>(begin + panels), reinterpret_cast<uint16_t*>(begin + panels + lines),
@@ -67,6 +67,7 @@ class TileProducts {
   void add(int64_t block, Range rows, Range channels, const Memory& memory) const {
     const TileRegisters registers;
     for (int64_t piece = 0; piece < lines_.pieces(); ++piece) {
+      if (block == 0) lines_.add_sums(rows, piece);
       lay_panels(memory, channels, piece);
       for (int64_t row = rows.begin; row < rows.end; row += kTileBlock) add(block, {row, std::min(rows.end, row + kTileBlock)}, channels, piece, memory);
     }
@@ -85,7 +86,7 @@ class TileProducts {
   void add(int64_t block, Range rows, Range channels, int64_t piece, const Memory& memory) const {
     lay_tile_rows(memory.rows, lines_.row(rows.begin, piece), lines_.row_stride(), rows.size(), lines_.length(piece));
     int64_t next[kTileBlock];  // the first of each row's entries that is not done
-    for (int64_t r = 0; r < rows.size(); ++r) next[r] = entries_.first(rows.begin + r, block);
+    for (int64_t r = 0; r < rows.size(); ++r) next[r] = entries_->first(rows.begin + r, block);
     for (int64_t c = channels.begin; c < channels.end; c += kTileBlock) {
       const int64_t end = std::min(channels.end, c + kTileBlock);
       const uint32_t* const panels = memory.panels + (c - channels.begin) / kTileSide * kinds_ * panel_;
@@ -94,8 +95,8 @@ class TileProducts {
         block_product(memory.sums + k * kTileBlock * kTileBlock, memory.rows, left, c + kTileSide < end ? left + kinds_ * panel_ : nullptr, lines_.length(piece));
       }
       for (int64_t r = 0; r < rows.size(); ++r) {
-        const int64_t first = (rows.begin + r) * columns_ + c * kernel_, count = entries_.first(rows.begin + r, block + 1) - next[r];
-        next[r] += add_wanted(out_ + next[r], entries_.indices() + next[r], count, static_cast<int32_t>(first), static_cast<int32_t>((end - c) * kernel_), places_.data(),
+        const int64_t first = (rows.begin + r) * columns_ + c * kernel_, count = entries_->first(rows.begin + r, block + 1) - next[r];
+        next[r] += add_wanted(out_ + next[r], entries_->indices() + next[r], count, static_cast<int32_t>(first), static_cast<int32_t>((end - c) * kernel_), places_.data(),
                               memory.sums + r * kTileBlock);
       }
     }
@@ -104,7 +105,7 @@ class TileProducts {
   const Lines& lines_;
   float* out_;
   int64_t kernel_, kinds_, line_, columns_, column_parts_, row_parts_;
-  SampledEntries entries_;
+  std::shared_ptr<const SampledEntries> entries_;
   int64_t panel_;                // words of sixteen lines
   std::vector<int64_t> starts_;  // of the kernel's columns in a channel's lines
   std::vector<int32_t> places_;  // of the columns of kTileBlock channels in the sums of the first row

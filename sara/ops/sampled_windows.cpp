@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "sara/ops/group_norm_loops.h"
 #include "sara/ops/sampled_columns.h"
 #include "sara/ops/sampled_tiles.h"
 
@@ -31,16 +32,19 @@ int64_t window_rows(at::ScalarType dtype, int64_t height, int64_t width, int64_t
 template <class T>
 class Windows {
  public:
-  Windows(const torch::Tensor& gradient, const torch::Tensor& input, const KernelLines& lines)
+  Windows(const torch::Tensor& gradient, const torch::Tensor& input, const KernelLines& lines, float* sums)
       : gradient_(static_cast<const T*>(gradient.const_data_ptr())), input_(static_cast<const T*>(input.const_data_ptr())), batch_(gradient.size(0)), rows_(gradient.size(1)), height_(gradient.size(2)),
         width_(gradient.size(3)), channels_(input.size(1)), input_height_(input.size(2)), input_width_(input.size(3)), window_(window_rows(gradient.scalar_type(), height_, width_, lines.gap())),
-        of_picture_((height_ + window_ - 1) / window_), lines_(lines) {}
+        of_picture_((height_ + window_ - 1) / window_), lines_(lines), sums_(sums) {}
 
   int64_t pieces() const { return batch_ * of_picture_; }
   int64_t length(int64_t piece) const { return seen(piece).size() * width_; }
   int64_t line() const { return spaced_line((window_ + 2 * lines_.gap()) * width_, sizeof(T)); }
   const T* row(int64_t r, int64_t piece) const { return gradient_ + (piece / of_picture_ * rows_ + r) * row_stride() + seen(piece).begin * width_; }
   int64_t row_stride() const { return height_ * width_; }
+  void add_sums(Range rows, int64_t piece) const {
+    for (int64_t r = rows.begin; r < rows.end && sums_; ++r) sums_[piece / of_picture_ * rows_ + r] += sum_of_plane(row(r, piece), length(piece));
+  }
   void fill(T* to, int64_t channel, int64_t piece) const {
     for (int64_t kind = 0; kind < lines_.kinds(); ++kind) lines_.fill(to + kind * line(), picture(channel, piece), input_height_, input_width_, seen(piece), kind);
   }
@@ -52,6 +56,7 @@ class Windows {
   const T *gradient_, *input_;
   int64_t batch_, rows_, height_, width_, channels_, input_height_, input_width_, window_, of_picture_;
   KernelLines lines_;
+  float* sums_;
 };
 
 }  // namespace
@@ -60,13 +65,13 @@ bool windows_pay(at::ScalarType dtype, int64_t height, int64_t width, const Conv
   return width > 0 && window_rows(dtype, height, width, KernelLines(shape, width).gap()) > 0;
 }
 
-void sampled_windows_add_(const torch::Tensor& out, const torch::Tensor& indices, const torch::Tensor& row_starts, const torch::Tensor& gradient, const torch::Tensor& input,
-                          const ConvolutionShape& shape) {
+void sampled_windows_add_(const torch::Tensor& out, const SampledPositions& positions, const torch::Tensor& gradient, const torch::Tensor& input,
+                          const ConvolutionShape& shape, float* sums) {
   RECORD_FUNCTION("sara::sampled_windows", {});
   const KernelLines lines(shape, gradient.size(3));
-  const auto add = [&]<class T>(SampledDots<T> dots) { add_by_columns(out.data_ptr<float>(), indices, row_starts, input.size(1), shape, lines, Windows<T>(gradient, input, lines), dots); };
-  if (tiles_pay(gradient.scalar_type(), indices.numel(), gradient.size(1), input.size(1), shape, gradient.size(2), gradient.size(3)))
-    TileProducts(out.data_ptr<float>(), indices, row_starts, input.size(1), shape, lines, Windows<uint16_t>(gradient, input, lines)).add();
+  const auto add = [&]<class T>(SampledDots<T> dots) { add_by_columns(out.data_ptr<float>(), positions, input.size(1), shape, lines, Windows<T>(gradient, input, lines, sums), dots); };
+  if (tiles_pay(gradient.scalar_type(), positions.indices.numel(), gradient.size(1), input.size(1), shape, gradient.size(2), gradient.size(3)))
+    TileProducts(out.data_ptr<float>(), positions, input.size(1), shape, lines, Windows<uint16_t>(gradient, input, lines, sums)).add();
   else if (gradient.scalar_type() == torch::kBFloat16)
     add(sampled_dots_bf16());
   else

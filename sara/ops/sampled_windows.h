@@ -10,7 +10,7 @@ namespace sara {
 bool windows_pay(at::ScalarType dtype, int64_t height, int64_t width, const ConvolutionShape& shape);
 
 // As sampled_convolution_add_, of operands in a type that sampled products are made in (sampled_dtype()), contiguous.
-void sampled_windows_add_(const torch::Tensor& out, const torch::Tensor& indices, const torch::Tensor& row_starts, const torch::Tensor& gradient, const torch::Tensor& input,
-                          const ConvolutionShape& shape);
+void sampled_windows_add_(const torch::Tensor& out, const SampledPositions& positions, const torch::Tensor& gradient, const torch::Tensor& input,
+                          const ConvolutionShape& shape, float* sums);
 
 }  // namespace sara

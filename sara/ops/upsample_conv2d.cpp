@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/ops/upsample_conv2d.h"
 
-#include <ATen/ops/upsample_nearest2d.h>
 #include <ATen/ops/upsample_nearest2d_backward.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "sara/ops/channel_sums.h"
 #include "sara/ops/gradient_clock.h"
+#include "sara/ops/upsample_nearest.h"
 #include "sara/ops/weight_gradient.h"
 
 namespace sara {
@@ -22,7 +21,7 @@ struct UpsampleConv2dFunction : torch::autograd::Function<UpsampleConv2dFunction
     context->saved_data["sizes"] = x.sizes().vec();
     context->saved_data["large"] = std::vector<int64_t>{height, width};
     context->saved_data["shape"] = std::vector<int64_t>{shape.kernel, shape.stride, shape.padding};
-    return convolution(at::upsample_nearest2d(x, {height, width}), weight, bias, shape);
+    return convolution(upsample_nearest(x, height, width), weight, bias, shape);
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -33,8 +32,9 @@ struct UpsampleConv2dFunction : torch::autograd::Function<UpsampleConv2dFunction
     torch::Tensor of_weight, of_bias;
     {
       const GradientClock clock;
-      if (x.defined()) of_weight = convolution_weight_gradient(weight, gradient, at::upsample_nearest2d(x, large), shape);
-      if (is_trained(bias)) of_bias = small_gradient(bias, sum_over_positions(gradient).sum(0));
+      const ConvolutionGradients of = convolution_gradients(weight, gradient, x.defined() ? upsample_nearest(x, large[0], large[1]) : x, shape, is_trained(bias));
+      of_weight = of.weight;
+      if (is_trained(bias)) of_bias = small_gradient(bias, of.sums.sum(0));
     }
     const torch::Tensor of_large = convolution_input_gradient(gradient, weight, {sizes[0], sizes[1], large[0], large[1]}, shape);
     return {at::upsample_nearest2d_backward(of_large, large, sizes), of_weight, of_bias, {}, {}, {}};

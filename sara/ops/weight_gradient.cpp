@@ -73,7 +73,7 @@ std::vector<LinearGradients> linear_gradients(const std::vector<LinearLayer>& la
     if (has_trained_bias) out[i].sums = goes_along ? torch::zeros({gradient.channels()}, torch::kFloat) : sums_of(gradient);
     if (goes_along) {
       const Values::Slot& slot = sink->values->slots()[sink->slot];
-      sampled.push_back({sink->values->open_gradient_(sink->slot), slot.indices, slot.row_starts, gradient, out[i].sums});
+      sampled.push_back({sink->values->open_gradient_(sink->slot), {slot.indices, slot.row_starts, &slot.entries}, gradient, out[i].sums});
     } else if (is_wanted) {
       out[i].weight = linear_weight_gradient(weight, gradient, *input);
     }
@@ -84,27 +84,29 @@ std::vector<LinearGradients> linear_gradients(const std::vector<LinearLayer>& la
 
 LinearGradients linear_gradients(const LinearLayer& layer, TokenOperand* input) { return linear_gradients(std::vector{layer}, input).front(); }
 
-torch::Tensor convolution_weight_gradient(const torch::Tensor& weight, const torch::Tensor& gradient, const torch::Tensor& input, const ConvolutionShape& shape) {
-  if (!is_trained(weight)) return {};
+ConvolutionGradients convolution_gradients(const torch::Tensor& weight, const torch::Tensor& gradient, const torch::Tensor& input, const ConvolutionShape& shape, bool with_sums) {
   const GradientClock clock;
+  const auto sums = [&] { return with_sums ? sum_over_positions(gradient) : torch::Tensor(); };
+  if (!is_trained(weight) || !input.defined()) return {{}, sums()};
   const auto rows = [&](int64_t begin, int64_t end) {
     const torch::Tensor part = gradient.narrow(1, begin, end - begin).contiguous(), part_weight = weight.narrow(0, begin, end - begin).to(input.scalar_type());
     return std::get<1>(at::convolution_backward(part, input, part_weight, c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding}, {1, 1},
                                                 false, {0, 0}, 1, {false, true, false}));
   };
   const auto sink = gradient_sink(weight);
-  if (!sink) return rows(0, weight.size(0)).to(weight.scalar_type());
+  if (!sink) return {rows(0, weight.size(0)).to(weight.scalar_type()), sums()};
   const Values::Slot& slot = sink->values->slots()[sink->slot];
-  if (slot.indices.numel() == 0) return {};
+  if (slot.indices.numel() == 0) return {{}, sums()};
   if (is_sampled(slot)) {
     if (const auto* kernels = cuda::kernels(weight.device())) {
       kernels->sampled_convolution(sink->values->open_gradient_(sink->slot), slot.indices, gradient, input, {shape.kernel, shape.stride, shape.padding});
-      return {};
+      return {{}, sums()};
     }
-    if (sampled_convolution_add_(sink->values->open_gradient_(sink->slot), slot.indices, slot.row_starts, gradient, input, shape)) return {};
+    const torch::Tensor on_the_way = with_sums ? torch::zeros({gradient.size(0), gradient.size(1)}, torch::kFloat) : torch::Tensor();
+    if (sampled_convolution_add_(sink->values->open_gradient_(sink->slot), {slot.indices, slot.row_starts, &slot.entries}, gradient, input, shape, on_the_way)) return {{}, on_the_way};
   }
   gather_by_rows(*sink, rows);
-  return {};
+  return {{}, sums()};
 }
 
 torch::Tensor small_gradient(const torch::Tensor& parameter, const torch::Tensor& gradient) {

@@ -32,8 +32,13 @@ struct LinearGradients {
 std::vector<LinearGradients> linear_gradients(const std::vector<LinearLayer>& layers, TokenOperand* input);
 LinearGradients linear_gradients(const LinearLayer& layer, TokenOperand* input);
 
-// weight [out, in, kernel, kernel], gradient [B, out, H', W'], input [B, in, H, W].
-torch::Tensor convolution_weight_gradient(const torch::Tensor& weight, const torch::Tensor& gradient, const torch::Tensor& input, const ConvolutionShape& shape);
+struct ConvolutionGradients {
+  torch::Tensor weight;
+  torch::Tensor sums;  // [B, out], fp32: of the gradient over positions, where they are wanted
+};
+
+// weight [out, in, kernel, kernel], gradient [B, out, H', W'], input [B, in, H, W]; undefined where it was not kept.
+ConvolutionGradients convolution_gradients(const torch::Tensor& weight, const torch::Tensor& gradient, const torch::Tensor& input, const ConvolutionShape& shape, bool with_sums);
 
 // A gradient that is computed whole because it is small (biases, norms): gathered, or given back in the parameter's dtype. Nothing of a frozen one, whose
 // gradient may be undefined.

@@ -53,9 +53,9 @@ torch::Tensor polar_entries(const torch::Tensor& values, const torch::Tensor& in
   const torch::Tensor root = inverse_root(gram()), out = torch::zeros_like(values);
   const torch::Tensor row_starts = torch::searchsorted(indices.to(torch::kLong), torch::arange(0, rows + 1, torch::kLong) * columns);
   if (rows <= columns)  // root x
-    sampled_linear_add_({{out, indices, row_starts, TokenOperand(root)}}, TokenOperand(x));
+    sampled_linear_add_({{out, {indices, row_starts}, TokenOperand(root)}}, TokenOperand(x));
   else  // x root, and the tokens of both are x's columns
-    sampled_linear_add_({{out, indices, row_starts, TokenOperand::of_map(x.unsqueeze(0))}}, TokenOperand(root));
+    sampled_linear_add_({{out, {indices, row_starts}, TokenOperand::of_map(x.unsqueeze(0))}}, TokenOperand(root));
   return out;
 }
 

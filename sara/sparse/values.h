@@ -12,6 +12,8 @@
 
 namespace sara {
 
+class SampledEntries;
+
 // What one tensor has learned: everything in its first mask, whether still active or not.
 struct Learned {
   std::string name;
@@ -61,6 +63,8 @@ class Values {
     // Undefined for tensors of one dimension and for those on other devices.
     torch::Tensor row_starts = {};
     int64_t first_block = 0;  // of its 8-bit moments
+    // Where blocks of columns begin in each row, as the first backward pass found it (ops/sampled_rows.h); none after the mask has changed.
+    mutable std::shared_ptr<const SampledEntries> entries = {};
   };
 
   explicit Values(const Mask& mask, size_t groups = 1, bool eight_bit_moments = false);

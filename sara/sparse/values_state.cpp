@@ -61,6 +61,7 @@ CompactGradient::Spans Values::spans() const {
 
 void Values::find_rows_() {
   for (Slot& slot : slots_) {
+    slot.entries = nullptr;
     if (slot.weight.dim() < 2 || !slot.weight.is_cpu()) continue;
     const int64_t rows = slot.weight.size(0), columns = slot.weight.numel() / rows;
     slot.row_starts = torch::empty({rows + 1}, torch::kLong);

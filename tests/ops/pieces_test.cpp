@@ -55,7 +55,7 @@ TEST(Pieces, OfAConvolutionsPicturesAddUp) {
   const torch::Tensor input = torch::randn({3, kIn, kSide, kSide}), gradient = torch::randn({3, kOut, kSide, kSide}), weight = torch::zeros({kOut, kIn, 3, 3});
   const torch::Tensor indices = torch::arange(0, weight.numel(), 7, torch::kInt), starts = torch::searchsorted(indices.to(torch::kLong), torch::arange(0, kOut + 1) * (kIn * 9));
   const torch::Tensor out = torch::zeros({indices.numel()});
-  ASSERT_TRUE(sampled_convolution_add_(out, indices, starts, gradient, input, {3, 1, 1}));
+  ASSERT_TRUE(sampled_convolution_add_(out, {indices, starts}, gradient, input, {3, 1, 1}));
   const torch::Tensor expected = std::get<1>(at::convolution_backward(gradient.to(torch::kDouble), input.to(torch::kDouble), weight.to(torch::kDouble), c10::nullopt, {1, 1}, {1, 1}, {1, 1}, false, {0, 0},
                                                                       1, {false, true, false}));
   EXPECT_LT(relative(out, expected.view(-1).index_select(0, indices.to(torch::kLong))), 1e-5);

@@ -39,7 +39,7 @@ struct SampledConvolution : testing::TestWithParam<ConvolutionCase> {
 
   torch::Tensor sampled() const {
     const torch::Tensor sums = torch::zeros({indices.numel()});
-    EXPECT_TRUE(sampled_convolution_add_(sums, indices, starts, gradient, input, GetParam().shape));
+    EXPECT_TRUE(sampled_convolution_add_(sums, {indices, starts}, gradient, input, GetParam().shape));
     return sums;
   }
 };
@@ -55,7 +55,7 @@ TEST_P(SampledConvolution, AddsToWhatIsThere) {
   for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
     make(dtype);
     const torch::Tensor sums = torch::full({indices.numel()}, 100.f);
-    EXPECT_TRUE(sampled_convolution_add_(sums, indices, starts, gradient, input, GetParam().shape));
+    EXPECT_TRUE(sampled_convolution_add_(sums, {indices, starts}, gradient, input, GetParam().shape));
     EXPECT_TRUE((sums - 100).allclose(sampled(), 0, 2e-4)) << dtype;
   }
 }
@@ -70,6 +70,16 @@ TEST_P(SampledConvolution, KeepsNaNWithItsRowAndChannel) {
     for (int64_t numbers = 1 << 14; numbers <= 1 << 20; numbers *= 2) stale.push_back(torch::full({numbers}, NAN));
     stale.clear();
     EXPECT_TRUE(sampled().isnan().equal(out)) << dtype;
+  }
+}
+
+TEST_P(SampledConvolution, AddsTheGradientsSumsOverPositionsWhereTheyAreWanted) {
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+    make(dtype);
+    const torch::Tensor out = torch::zeros({indices.numel()}), sums = torch::ones({gradient.size(0), gradient.size(1)});
+    EXPECT_TRUE(sampled_convolution_add_(out, {indices, starts}, gradient, input, GetParam().shape, sums));
+    EXPECT_TRUE(out.equal(sampled())) << dtype;
+    EXPECT_TRUE((sums - 1).to(torch::kDouble).allclose(gradient.to(torch::kDouble).sum({2, 3}), 1e-5, 1e-4)) << dtype;
   }
 }
 
@@ -115,7 +125,7 @@ TEST(SampledConvolution, RowsWithoutEntriesStandBesideFullOnes) {
   for (const int threads : {1, 9}) {
     at::set_num_threads(threads);
     const torch::Tensor sums = torch::zeros({indices.numel()});
-    EXPECT_TRUE(sampled_convolution_add_(sums, indices, starts, gradient, input, {3, 1, 1}));
+    EXPECT_TRUE(sampled_convolution_add_(sums, {indices, starts}, gradient, input, {3, 1, 1}));
     EXPECT_LT((sums - weight.grad().view(-1).index_select(0, indices.to(torch::kLong))).abs().max().item<double>(), 1e-3) << threads;
   }
   at::set_num_threads(before);
@@ -142,16 +152,16 @@ TEST(SampledConvolution, WindowsAreCutOutOfLargePicturesWithRowsOfWholeRegisters
 
 TEST(SampledConvolution, KernelsWithoutTheirPaddingAreLeftToTheDenseProduct) {
   const torch::Tensor sums = torch::zeros({1});
-  EXPECT_FALSE(sampled_convolution_add_(sums, torch::zeros({1}, torch::kInt), torch::tensor({0, 1, 1}), torch::ones({1, 2, 6, 6}), torch::ones({1, 2, 8, 8}), {3, 1, 0}));
+  EXPECT_FALSE(sampled_convolution_add_(sums, {torch::zeros({1}, torch::kInt), torch::tensor({0, 1, 1})}, torch::ones({1, 2, 6, 6}), torch::ones({1, 2, 8, 8}), {3, 1, 0}));
   EXPECT_EQ(sums.item<float>(), 0);
 }
 
 TEST(SampledConvolution, OfNoPicturesAddsNothing) {
   const torch::Tensor sums = torch::zeros({1});
-  EXPECT_TRUE(sampled_convolution_add_(sums, torch::zeros({1}, torch::kInt), torch::tensor({0, 1, 1}), torch::ones({0, 2, 8, 8}), torch::ones({0, 2, 8, 8}), {3, 1, 1}));
+  EXPECT_TRUE(sampled_convolution_add_(sums, {torch::zeros({1}, torch::kInt), torch::tensor({0, 1, 1})}, torch::ones({0, 2, 8, 8}), torch::ones({0, 2, 8, 8}), {3, 1, 1}));
   EXPECT_EQ(sums.item<float>(), 0);
   const torch::Tensor all = torch::zeros({32 * 32}), none = torch::ones({0, 32, 8, 8}, torch::kBFloat16);
-  EXPECT_TRUE(sampled_convolution_add_(all, torch::arange(32 * 32, torch::kInt), torch::arange(33) * 32, none, none, {1, 1, 0}));
+  EXPECT_TRUE(sampled_convolution_add_(all, {torch::arange(32 * 32, torch::kInt), torch::arange(33) * 32}, none, none, {1, 1, 0}));
   EXPECT_EQ(all.abs().max().item<float>(), 0);
 }
 

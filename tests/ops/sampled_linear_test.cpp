@@ -18,7 +18,7 @@ torch::Tensor row_starts_of(const torch::Tensor& indices, int64_t rows, int64_t 
 
 torch::Tensor sampled(const torch::Tensor& indices, const torch::Tensor& gradient, const torch::Tensor& input) {
   const torch::Tensor out = torch::zeros({indices.numel()});
-  sampled_linear_add_({{out, indices, row_starts_of(indices, gradient.size(1), input.size(1)), TokenOperand(gradient)}}, TokenOperand(input));
+  sampled_linear_add_({{out, {indices, row_starts_of(indices, gradient.size(1), input.size(1))}, TokenOperand(gradient)}}, TokenOperand(input));
   return out;
 }
 
@@ -52,7 +52,7 @@ TEST(SampledLinear, AFeatureMapIsReadAsItsTokens) {
   const torch::Tensor map = torch::randn({3, 20, 9, 30}), input = torch::randn({3 * 270, 17}), tokens = map.flatten(2).transpose(1, 2).reshape({-1, 20});
   for (const double density : {0.5, 0.05}) {
     const torch::Tensor indices = some_positions(20, 17, density), got = torch::zeros({indices.numel()}), sums = torch::zeros({20});
-    sampled_linear_add_({{got, indices, row_starts_of(indices, 20, 17), TokenOperand::of_map(map), sums}}, TokenOperand(input));
+    sampled_linear_add_({{got, {indices, row_starts_of(indices, 20, 17)}, TokenOperand::of_map(map), sums}}, TokenOperand(input));
     EXPECT_TRUE(got.equal(sampled(indices, tokens, input)));
     EXPECT_TRUE(sums.to(torch::kDouble).allclose(tokens.to(torch::kDouble).sum(0), 1e-5, 1e-4));
   }
@@ -60,7 +60,7 @@ TEST(SampledLinear, AFeatureMapIsReadAsItsTokens) {
 
 TEST(SampledLinear, AFeatureMapMayBeTheInputToo) {
   const torch::Tensor map = torch::randn({2, 90, 5, 8}), gradient = torch::randn({80, 7}), indices = some_positions(7, 90, 0.5), got = torch::zeros({indices.numel()});
-  sampled_linear_add_({{got, indices, row_starts_of(indices, 7, 90), TokenOperand(gradient)}}, TokenOperand::of_map(map));
+  sampled_linear_add_({{got, {indices, row_starts_of(indices, 7, 90)}, TokenOperand(gradient)}}, TokenOperand::of_map(map));
   EXPECT_TRUE(got.equal(sampled(indices, gradient, map.flatten(2).transpose(1, 2).reshape({-1, 90}))));
 }
 
@@ -79,7 +79,7 @@ TEST(SampledLinear, SeveralLayersOfOneInputGetWhatEachGetsAloneAndTheSumsOfTheir
         const int64_t out = gradients[i].size(1);
         const torch::Tensor indices = some_positions(out, in, density);
         alone.push_back(sampled(indices, gradients[i], input));
-        layers.push_back({torch::zeros({indices.numel()}), indices, row_starts_of(indices, out, in), operands[i], i == 1 ? torch::Tensor() : torch::ones({out})});
+        layers.push_back({torch::zeros({indices.numel()}), {indices, row_starts_of(indices, out, in)}, operands[i], i == 1 ? torch::Tensor() : torch::ones({out})});
       }
       sampled_linear_add_(layers, TokenOperand(input));
       for (size_t i = 0; i < layers.size(); ++i) {
@@ -103,7 +103,7 @@ TEST(SampledLinear, GivesTheSameBitsAtAnyThreadCount) {
       const torch::Tensor gradient = torch::randn({600, out}).to(dtype), input = torch::randn({600, in}).to(dtype), indices = some_positions(out, in, 0.4);
       const auto both = [&] {
         const torch::Tensor products = torch::zeros({indices.numel()}), sums = torch::zeros({out});
-        sampled_linear_add_({{products, indices, row_starts_of(indices, out, in), TokenOperand(gradient), sums}}, TokenOperand(input));
+        sampled_linear_add_({{products, {indices, row_starts_of(indices, out, in)}, TokenOperand(gradient), sums}}, TokenOperand(input));
         return torch::cat({products, sums});
       };
       at::set_num_threads(1);
