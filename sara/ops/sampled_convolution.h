@@ -3,7 +3,7 @@
 
 #include <torch/types.h>
 
-#include "sara/ops/sampled_rows.h"
+#include "sara/ops/sampled_entries.h"
 
 namespace sara {
 

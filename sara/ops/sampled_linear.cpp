@@ -16,63 +16,32 @@
 namespace sara {
 namespace {
 
-// Of few entries many lines have none, and those need not be turned: nullopt where nearly all have some.
-constexpr int64_t kFewEntries = 2;  // a line on average; of fewer, more than an eighth of the lines has none
-
-std::optional<ColumnSet> rows_with_entries(const SampledLinear& layer) {
-  const int64_t rows = layer.positions.row_starts.numel() - 1;
-  if (layer.positions.indices.numel() >= kFewEntries * rows) return std::nullopt;
-  ColumnSet wanted(rows);
-  const auto* starts = layer.positions.row_starts.const_data_ptr<int64_t>();
-  for (int64_t row = 0; row < rows; ++row)
-    if (starts[row] < starts[row + 1]) wanted.insert(row);
-  return wanted;
-}
-
-std::optional<ColumnSet> columns_with_entries(const std::vector<SampledLinear>& layers, int64_t columns) {
-  int64_t entries = 0;
-  for (const SampledLinear& layer : layers) entries += layer.positions.indices.numel();
-  if (entries >= kFewEntries * columns) return std::nullopt;
-  ColumnSet wanted(columns);
-  for (const SampledLinear& layer : layers) {
-    const auto* starts = layer.positions.row_starts.const_data_ptr<int64_t>();
-    const auto* indices = layer.positions.indices.const_data_ptr<int32_t>();
-    for (int64_t row = 0; row + 1 < layer.positions.row_starts.numel(); ++row)
-      for (int64_t k = starts[row]; k < starts[row + 1]; ++k) wanted.insert(indices[k] - row * columns);
-  }
-  return wanted;
-}
-
-// One layer on its way: its numbers, and its sums of each group of tokens where there are several.
+// One layer on its way: its numbers, its entries' sums and its gradient's.
 template <class T>
 struct Layer {
   Layer(const SampledLinear& wanted, int64_t columns, int64_t line, int64_t parts, int64_t groups)
-      : entries(SampledEntries::of(wanted.positions, {columns, columns, line * static_cast<int64_t>(sizeof(T)), parts, kTurnBlock<T>})), gradient(wanted.gradient), out(wanted.out.data_ptr<float>()),
-        totals(wanted.gradient_sums.defined() ? wanted.gradient_sums.data_ptr<float>() : nullptr), wanted(rows_with_entries(wanted)) {
-    if (groups == 1) return;
-    sums = torch::empty({groups, wanted.positions.indices.numel()}, torch::kFloat);
-    if (totals) total_sums = torch::empty({groups, wanted.gradient.channels()}, torch::kFloat);
-  }
+      : entries(SampledEntries::of(wanted.positions, {columns, columns, line * static_cast<int64_t>(sizeof(T)), parts, kTurnBlock<T>})), gradient(wanted.gradient),
+        sums(wanted.out.data_ptr<float>(), wanted.out.numel(), groups),
+        totals(wanted.gradient_sums.defined() ? wanted.gradient_sums.data_ptr<float>() : nullptr, wanted.gradient.channels(), groups) {}
 
-  // Before a group's numbers are added; by the thread that will, unless several share a group.
-  void begin(int64_t group) const {
-    for (const torch::Tensor& of_groups : {sums, total_sums})
-      if (of_groups.defined()) std::fill_n(of_groups.data_ptr<float>() + group * of_groups.size(1), of_groups.size(1), 0.0f);
-  }
-
-  float* sums_of(int64_t group) const { return sums.defined() ? sums.data_ptr<float>() + group * sums.size(1) : out; }
-  float* totals_of(int64_t group) const { return total_sums.defined() ? total_sums.data_ptr<float>() + group * total_sums.size(1) : totals; }
-  void finish() const {
-    if (sums.defined()) add_groups(out, sums);
-    if (total_sums.defined()) add_groups(totals, total_sums);
-  }
+  void clear(int64_t group) const { sums.clear(group), totals.clear(group); }
+  void finish() const { sums.finish(), totals.finish(); }
 
   std::shared_ptr<const SampledEntries> entries;
   TokenLines<T> gradient;
-  float *out, *totals;
-  std::optional<ColumnSet> wanted;  // rows
-  torch::Tensor sums, total_sums;
+  GroupSums sums, totals;
 };
+
+// The input's columns that any of the layers wants; null where nearly all are.
+template <class T>
+std::optional<ColumnSet> wanted_columns(const std::vector<Layer<T>>& layers, int64_t columns) {
+  ColumnSet wanted(columns);
+  for (const Layer<T>& layer : layers) {
+    if (!layer.entries->wanted_columns()) return std::nullopt;
+    wanted.insert(*layer.entries->wanted_columns());
+  }
+  return wanted;
+}
 
 // Each thread makes all that it reads: to read lines that another core has just written takes longer than to turn them again. The narrower side is
 // turned whole, the wider one some lines at a time, each once: the gradients' rows, or the input's columns. Threads share out the groups of tokens
@@ -89,7 +58,7 @@ class Products {
     by_columns_ = columns > rows;
     for (const SampledLinear& layer : wanted) layers_.emplace_back(layer, columns, line_, by_columns_ ? parts_ : 1, groups_.count);
     const int64_t together = by_columns_ ? blocks().column(1) : columns;
-    wanted_columns_ = columns_with_entries(wanted, columns);
+    wanted_columns_ = wanted_columns(layers_, columns);
     column_starts_.resize(columns);
     for (int64_t c = 0; c < columns; ++c) column_starts_[c] = c % together * line_;
     right_ = (by_columns_ ? rows : kRows) * line_;
@@ -99,12 +68,12 @@ class Products {
   void add() const {
     const int64_t units = groups_.count * parts_;
     const torch::Tensor memory = torch::empty({unit_workers(units), numbers_}, input_.options());
-    const auto begin = [&](int64_t group) {
-      for (const Layer<T>& layer : layers_) layer.begin(group);
+    const auto clear = [&](int64_t group) {
+      for (const Layer<T>& layer : layers_) layer.clear(group);
     };
-    for (int64_t group = 0; parts_ > 1 && group < groups_.count; ++group) begin(group);
+    for (int64_t group = 0; parts_ > 1 && group < groups_.count; ++group) clear(group);
     take_units(units, [&](int64_t worker, int64_t unit) {
-      if (parts_ == 1) begin(unit);
+      if (parts_ == 1) clear(unit);
       T* const lines = static_cast<T*>(memory.data_ptr()) + worker * numbers_;
       const Range group = groups_.group(unit / parts_);
       for (Range tokens{group.begin, 0}; tokens.begin < group.end; tokens.begin = tokens.end) {
@@ -158,12 +127,12 @@ class Products {
 
   // -> behind the lines
   T* turn_gradient(const Layer<T>& layer, T* lines, int64_t group, Range tokens, Range rows, bool with_sums) const {
-    layer.gradient.turn(lines, line_, tokens, rows, rounded_to_lanes(tokens.size()), turn_block_, layer.wanted ? &*layer.wanted : nullptr, with_sums ? layer.totals_of(group) : nullptr);
+    layer.gradient.turn(lines, line_, tokens, rows, rounded_to_lanes(tokens.size()), turn_block_, layer.entries->wanted_rows(), with_sums ? layer.totals.of(group) : nullptr);
     return lines + rows.size() * line_;
   }
 
   void add(const Layer<T>& layer, const T* left, const T* lines, int64_t group, Range tokens, Range rows, Range blocks) const {
-    add_rows(layer.sums_of(group), *layer.entries, rows, blocks, left, line_, lines + right_, column_starts_.data(), rounded_to_lanes(tokens.size()), dots_);
+    add_rows(layer.sums.of(group), *layer.entries, rows, blocks, left, line_, lines + right_, column_starts_.data(), rounded_to_lanes(tokens.size()), dots_);
   }
 
   SampledDots<T> dots_;

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "sara/ops/sampled_rows.h"
+#include "sara/ops/sampled_entries.h"
 #include "sara/ops/token_operand.h"
 
 namespace sara {

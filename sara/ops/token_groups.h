@@ -29,7 +29,21 @@ struct TokenGroups {
   static int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 };
 
-// out += sums[0] + sums[1] + ..., one after the other; sums [groups, entries], fp32.
-void add_groups(float* out, const torch::Tensor& sums);
+// What is added to `out` [count], fp32, group by group: of several groups each has its own sums, added up at the end one after the other.
+class GroupSums {
+ public:
+  GroupSums(float* out, int64_t count, int64_t groups) : out_(out), sums_(out && groups > 1 ? torch::empty({groups, count}, torch::kFloat) : torch::Tensor()) {}
+
+  float* of(int64_t group) const { return sums_.defined() ? sums_.data_ptr<float>() + group * sums_.size(1) : out_; }
+  // Once, before anything is added to a group's; by the thread that adds, unless several do.
+  void clear(int64_t group) const {
+    if (sums_.defined()) std::fill_n(of(group), sums_.size(1), 0.0f);
+  }
+  void finish() const;
+
+ private:
+  float* out_;  // may be null: nothing is wanted
+  torch::Tensor sums_;  // [groups, count]; undefined of one group
+};
 
 }  // namespace sara

@@ -4,28 +4,12 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <cstring>
-#include <vector>
 
+#include "sara/ops/column_set.h"
 #include "sara/ops/sampled_dots.h"
 #include "sara/ops/vectorized.h"
 
 namespace sara {
-
-// Some of the columns of a matrix.
-class ColumnSet {
- public:
-  explicit ColumnSet(int64_t columns) : bits_(columns / 8 + 9) {}
-  void insert(int64_t column) { bits_[column / 8] |= 1 << column % 8; }
-  uint32_t from(int64_t column) const {  // bits of this column and the 31 behind it
-    uint64_t bits;
-    std::memcpy(&bits, bits_.data() + column / 8, sizeof(bits));
-    return static_cast<uint32_t>(bits >> column % 8);
-  }
-
- private:
-  std::vector<uint8_t> bits_;
-};
 
 // to[c · to_row + r] = from[r · from_row + c] for `rows` rows and `columns` columns, in blocks (sampled_dots.h). Of `wanted` columns alone, column 0 being
 // its column `first`; all, where it is null. sums[c] += the sum of column c, wanted or not, where sums is not null. The numbers are asked for two blocks

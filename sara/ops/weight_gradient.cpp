@@ -30,6 +30,13 @@ bool is_sampled(const Values::Slot& slot) {
   return slot.row_starts.defined() && density < kBreakEven;
 }
 
+// Are a layer's entries single products on the CPU?
+bool goes_by_entries(const std::optional<GradientSink>& sink) {
+  if (!sink) return false;
+  const Values::Slot& slot = sink->values->slots()[sink->slot];
+  return slot.weight.is_cpu() && slot.indices.numel() > 0 && is_sampled(slot);
+}
+
 // Adds the active entries of a gradient that `rows(begin, end)` gives tile by tile.
 void gather_by_rows(const GradientSink& sink, const std::function<torch::Tensor(int64_t, int64_t)>& rows) {
   const Values::Slot& slot = sink.values->slots()[sink.slot];
@@ -69,7 +76,7 @@ std::vector<LinearGradients> linear_gradients(const std::vector<LinearLayer>& la
     const auto& [weight, gradient, has_trained_bias] = layers[i];
     const bool is_wanted = input && is_trained(weight);
     const auto sink = is_wanted ? gradient_sink(weight) : std::nullopt;
-    const bool goes_along = sink && weight.is_cpu() && sink->values->slots()[sink->slot].indices.numel() > 0 && is_sampled(sink->values->slots()[sink->slot]);  // its sums too
+    const bool goes_along = goes_by_entries(sink);  // its sums too
     if (has_trained_bias) out[i].sums = goes_along ? torch::zeros({gradient.channels()}, torch::kFloat) : sums_of(gradient);
     if (goes_along) {
       const Values::Slot& slot = sink->values->slots()[sink->slot];

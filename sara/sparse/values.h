@@ -63,7 +63,7 @@ class Values {
     // Undefined for tensors of one dimension and for those on other devices.
     torch::Tensor row_starts = {};
     int64_t first_block = 0;  // of its 8-bit moments
-    // Where blocks of columns begin in each row, as the first backward pass found it (ops/sampled_rows.h); none after the mask has changed.
+    // Where blocks of columns begin in each row, as the first backward pass found it (ops/sampled_entries.h); none after the mask has changed.
     mutable std::shared_ptr<const SampledEntries> entries = {};
   };
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "sara/ops/sampled_entries.h"
+
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
-#include "sara/ops/sampled_rows.h"
 #include "sara/sparse/selection.h"
 #include "sara/sparse/values.h"
 

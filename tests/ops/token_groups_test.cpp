@@ -28,11 +28,28 @@ TEST(TokenGroups, HoldEveryTokenOnceInWholeBlocks) {
 }
 
 TEST(TokenGroups, AddsTheirSumsInOrder) {
-  const torch::Tensor sums = torch::randn({5, 10007}), out = torch::randn({10007});
+  const torch::Tensor more = torch::randn({5, 10007}), out = torch::randn({10007});
   torch::Tensor expected = out.clone();
-  for (int64_t group = 0; group < 5; ++group) expected += sums[group];
-  add_groups(out.data_ptr<float>(), sums);
+  const GroupSums sums(out.data_ptr<float>(), 10007, 5);
+  for (int64_t group = 0; group < 5; ++group) {
+    expected += more[group];
+    sums.clear(group);
+    for (int64_t i = 0; i < 10007; ++i) sums.of(group)[i] += more.const_data_ptr<float>()[group * 10007 + i];
+  }
+  sums.finish();
   EXPECT_TRUE(out.equal(expected));
+}
+
+TEST(TokenGroups, OfOneAreAddedWhereTheyAreWanted) {
+  const torch::Tensor out = torch::full({3}, 2.0f);
+  const GroupSums sums(out.data_ptr<float>(), 3, 1), none(nullptr, 3, 4);
+  sums.clear(0);
+  sums.of(0)[1] += 5;
+  sums.finish();
+  none.clear(2);
+  none.finish();
+  EXPECT_EQ(none.of(2), nullptr);
+  EXPECT_TRUE(out.equal(torch::tensor({2.0f, 7.0f, 2.0f})));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sara/ops/sampled_rows.h"
+#include "sara/ops/sampled_entries.h"
 
 #include <ATen/Parallel.h>
 #include <unistd.h>
@@ -24,11 +24,12 @@ int64_t cache_bytes() {
   return bytes;
 }
 
-}  // namespace
-
+// How many of `columns` columns, held in order by `lines` lines, a core's second cache keeps at `line_bytes` of each line.
 int64_t columns_together(int64_t columns, int64_t lines, int64_t line_bytes) {
   return std::max<int64_t>(1, cache_bytes() / std::max<int64_t>(1, line_bytes) * columns / std::max<int64_t>(1, lines));
 }
+
+}  // namespace
 
 ColumnCut::ColumnCut(int64_t columns, int64_t lines, int64_t line_bytes, int64_t parts, int64_t step) : columns(columns) {
   const int64_t near = columns_together(columns, lines, line_bytes);
@@ -37,7 +38,7 @@ ColumnCut::ColumnCut(int64_t columns, int64_t lines, int64_t line_bytes, int64_t
 }
 
 SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor& row_starts, const ColumnCut& cut)
-    : indices_(indices.const_data_ptr<int32_t>()), rows_(row_starts.numel() - 1), selected_(indices.numel()), cut_(cut) {
+    : positions_(indices), indices_(indices.const_data_ptr<int32_t>()), rows_(row_starts.numel() - 1), selected_(indices.numel()), cut_(cut) {
   SARA_CHECK(indices.scalar_type() == torch::kInt && indices.is_contiguous() && row_starts.scalar_type() == torch::kLong && row_starts.is_contiguous());
   firsts_.resize((blocks() + 1) * rows_);
   const auto* starts = row_starts.const_data_ptr<int64_t>();
@@ -57,6 +58,17 @@ SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor
       for (int64_t row = 0; row < rows_; ++row)
         if (this->first(row, block) < this->first(row, block + 1)) occupied_[block].push_back(static_cast<int32_t>(row));
   });
+  constexpr int64_t kFewEntries = 2;  // a line on average; of fewer, more than an eighth of the lines has none
+  if (selected_ < kFewEntries * rows_) {
+    wanted_rows_.emplace(rows_);
+    for (int64_t row = 0; row < rows_; ++row)
+      if (starts[row] < starts[row + 1]) wanted_rows_->insert(row);
+  }
+  if (selected_ < kFewEntries * cut_.columns) {
+    wanted_columns_.emplace(cut_.columns);
+    for (int64_t row = 0; row < rows_; ++row)
+      for (int64_t k = starts[row]; k < starts[row + 1]; ++k) wanted_columns_->insert(indices_[k] - row * cut_.columns);
+  }
 }
 
 std::shared_ptr<const SampledEntries> SampledEntries::of(const SampledPositions& positions, const ColumnCut& cut) {
