@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 
 #include "bench/timing.h"
 #include "sara/ops/sampled_convolution.h"
@@ -31,16 +32,17 @@ void compare(const Layer& layer, at::ScalarType dtype, double density, int repea
   const int64_t columns = layer.in * std::max<int64_t>(1, layer.kernel * layer.kernel);
   const torch::Tensor indices = torch::rand({layer.out * columns}).lt(density).nonzero().view(-1).to(torch::kInt), out = torch::zeros({indices.numel()});
   const torch::Tensor starts = torch::searchsorted(indices.to(torch::kLong), torch::arange(0, layer.out + 1) * columns);
+  std::shared_ptr<const sara::SampledEntries> kept;  // as between steps
   std::pair<double, double> times;
   if (layer.kernel == 0) {
     const torch::Tensor gradient = torch::randn({kBatch * layer.side * layer.side, layer.out}).to(dtype), input = torch::randn({gradient.size(0), layer.in}).to(dtype);
-    times = sara::bench::in_turn(repeats, [&] { sara::sampled_linear_add_({{out, {indices, starts}, sara::TokenOperand(gradient)}}, sara::TokenOperand(input)); },
+    times = sara::bench::in_turn(repeats, [&] { sara::sampled_linear_add_({{out, {indices, starts, &kept}, sara::TokenOperand(gradient)}}, sara::TokenOperand(input)); },
                     [&] { sara::gather_add_(out, gradient.t().mm(input), indices); });
   } else {
     const torch::Tensor gradient = torch::randn({kBatch, layer.out, layer.side, layer.side}).to(dtype), input = torch::randn({kBatch, layer.in, layer.side, layer.side}).to(dtype);
     const torch::Tensor weight = torch::randn({layer.out, layer.in, layer.kernel, layer.kernel}).to(dtype);
     const sara::ConvolutionShape shape{layer.kernel, 1, layer.kernel / 2};
-    times = sara::bench::in_turn(repeats, [&] { sara::sampled_convolution_add_(out, {indices, starts}, gradient, input, shape); },
+    times = sara::bench::in_turn(repeats, [&] { sara::sampled_convolution_add_(out, {indices, starts, &kept}, gradient, input, shape); },
                     [&] {
                       sara::gather_add_(out, std::get<1>(at::convolution_backward(gradient, input, weight, c10::nullopt, {1, 1}, {shape.padding, shape.padding}, {1, 1}, false,
                                                                                   {0, 0}, 1, {false, true, false})),

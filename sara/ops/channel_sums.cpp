@@ -56,12 +56,12 @@ SARA_INLINE float sum_of(const T* from, int64_t count) {
   }
   return total;
 }
-SARA_VECTORIZED float sum_f32(const float* from, int64_t count) { return sum_of(from, count); }
-SARA_VECTORIZED float sum_bf16(const bf16_bits* from, int64_t count) { return sum_of(from, count); }
-
 bool has_loops(const torch::Tensor& x) { return x.is_cpu() && (x.scalar_type() == torch::kFloat || x.scalar_type() == torch::kBFloat16); }
 
 }  // namespace
+
+SARA_VECTORIZED float sum_of_line(const float* from, int64_t count) { return sum_of(from, count); }
+SARA_VECTORIZED float sum_of_line(const bf16_bits* from, int64_t count) { return sum_of(from, count); }
 
 torch::Tensor sum_over_tokens(const torch::Tensor& tokens) {
   const torch::Tensor rows = tokens.reshape({-1, tokens.size(-1)});
@@ -87,7 +87,7 @@ torch::Tensor sum_over_positions(const torch::Tensor& map) {
   const int64_t area = from.size(2);
   at::parallel_for(0, sums.numel(), 64, [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; ++plane)
-      sums.data_ptr<float>()[plane] = from.scalar_type() == torch::kFloat ? sum_f32(numbers<float>(from) + plane * area, area) : sum_bf16(numbers<bf16_bits>(from) + plane * area, area);
+      sums.data_ptr<float>()[plane] = from.scalar_type() == torch::kFloat ? sum_of_line(numbers<float>(from) + plane * area, area) : sum_of_line(numbers<bf16_bits>(from) + plane * area, area);
   });
   return sums;
 }

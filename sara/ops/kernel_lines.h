@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "sara/ops/sampled_convolution.h"
-#include "sara/ops/sampled_rows.h"
+#include "sara/ops/sampled_entries.h"
 
 namespace sara {
 

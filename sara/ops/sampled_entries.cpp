@@ -57,6 +57,7 @@ SampledEntries::SampledEntries(const torch::Tensor& indices, const torch::Tensor
     for (int64_t block = begin; block < end; ++block)
       for (int64_t row = 0; row < rows_; ++row)
         if (this->first(row, block) < this->first(row, block + 1)) occupied_[block].push_back(static_cast<int32_t>(row));
+    for (int64_t block = begin; block < end; ++block) occupied_[block].shrink_to_fit();
   });
   constexpr int64_t kFewEntries = 2;  // a line on average; of fewer, more than an eighth of the lines has none
   if (selected_ < kFewEntries * rows_) {

@@ -21,7 +21,7 @@ struct Range {
 class SampledEntries;
 
 // The wanted entries of a matrix: sorted flat positions [n] int32 and, as in Values::Slot, where each row's begin, [rows + 1] int64. What is found out about
-// them is left in `kept`, where there is such a place, for the next time; it must be emptied when the positions change.
+// them is left in `kept`, where there is such a place, for the next time. It holds the positions, and must be emptied when they are changed where they lie.
 struct SampledPositions {
   torch::Tensor indices, row_starts;
   std::shared_ptr<const SampledEntries>* kept = nullptr;

@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "sara/ops/group_norm_loops.h"
+#include "sara/ops/channel_sums.h"
 #include "sara/ops/sampled_columns.h"
 #include "sara/ops/sampled_tiles.h"
 #include "sara/ops/vectorized.h"
@@ -92,7 +92,7 @@ class Pictures {
         T* next = to + unit * row_stride();
         for (int64_t b = pictures(unit / rows).begin; b < pictures(unit / rows).end; ++b) {
           const int64_t plane = b * rows + unit % rows;
-          if (sums) sums[plane] += sum_of_plane(from + plane * area, area);
+          if (sums) sums[plane] += sum_of_line(from + plane * area, area);
           next = std::fill_n(std::copy_n(from + plane * area, area, next), lines_.lead(), T{});
         }
         std::fill(next, to + (unit + 1) * row_stride(), T{});

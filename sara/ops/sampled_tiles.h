@@ -4,6 +4,8 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <memory>
+#include <vector>
 
 #include "sara/ops/kernel_lines.h"
 #include "sara/ops/matrix_tiles.h"

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "sara/ops/group_norm_loops.h"
+#include "sara/ops/channel_sums.h"
 #include "sara/ops/sampled_columns.h"
 #include "sara/ops/sampled_tiles.h"
 
@@ -43,7 +43,7 @@ class Windows {
   const T* row(int64_t r, int64_t piece) const { return gradient_ + (piece / of_picture_ * rows_ + r) * row_stride() + seen(piece).begin * width_; }
   int64_t row_stride() const { return height_ * width_; }
   void add_sums(Range rows, int64_t piece) const {
-    for (int64_t r = rows.begin; r < rows.end && sums_; ++r) sums_[piece / of_picture_ * rows_ + r] += sum_of_plane(row(r, piece), length(piece));
+    for (int64_t r = rows.begin; r < rows.end && sums_; ++r) sums_[piece / of_picture_ * rows_ + r] += sum_of_line(row(r, piece), length(piece));
   }
   void fill(T* to, int64_t channel, int64_t piece) const {
     for (int64_t kind = 0; kind < lines_.kinds(); ++kind) lines_.fill(to + kind * line(), picture(channel, piece), input_height_, input_width_, seen(piece), kind);

@@ -6,7 +6,8 @@
 #include <algorithm>
 
 #include "sara/ops/sampled_dots.h"
-#include "sara/ops/sampled_rows.h"
+#include "sara/ops/sampled_dots.h"
+#include "sara/ops/sampled_entries.h"
 
 namespace sara {
 
@@ -43,7 +44,7 @@ class GroupSums {
 
  private:
   float* out_;  // may be null: nothing is wanted
-  torch::Tensor sums_;  // [groups, count]; undefined of one group
+  torch::Tensor sums_;  // [groups, count]; undefined of one group, and where nothing is wanted
 };
 
 }  // namespace sara

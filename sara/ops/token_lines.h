@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "sara/ops/group_norm_loops.h"
+#include "sara/ops/channel_sums.h"
 #include "sara/ops/sampled_dots.h"
-#include "sara/ops/sampled_rows.h"
+#include "sara/ops/sampled_entries.h"
 #include "sara/ops/token_operand.h"
 #include "sara/ops/turn.h"
 
@@ -54,7 +54,7 @@ class TokenLines {
         const int64_t picture = t / area_, within = t % area_, run = std::min(of_tokens.end - t, area_ - within);
         const T* const from = at_ + (picture * channels_ + c) * area_ + within;
         if (is_wanted) std::memcpy(lines + (c - of_channels.begin) * line + t - of_tokens.begin, from, run * sizeof(T));
-        if (sums) sums[c] += sum_of_plane(from, run);
+        if (sums) sums[c] += sum_of_line(from, run);
         t += run;
       }
     }

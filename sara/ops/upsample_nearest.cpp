@@ -53,7 +53,8 @@ void enlarge(T* to, const T* from, int64_t planes, int64_t height, int64_t width
 
 torch::Tensor upsample_nearest(const torch::Tensor& x, int64_t height, int64_t width) {
   const auto dtype = x.scalar_type();
-  if (!x.is_cpu() || (dtype != torch::kFloat && dtype != torch::kBFloat16) || x.numel() == 0) return at::upsample_nearest2d(x, {height, width});
+  const bool fits = x.dim() == 4 && x.numel() > 0 && height > 0 && width > 0;  // anything else is torch's to refuse
+  if (!x.is_cpu() || (dtype != torch::kFloat && dtype != torch::kBFloat16) || !fits) return at::upsample_nearest2d(x, {height, width});
   RECORD_FUNCTION("sara::upsample_nearest", {});
   const torch::Tensor from = x.contiguous(), out = torch::empty({x.size(0), x.size(1), height, width}, from.options());
   const std::vector<int32_t> rows = nearest_places(x.size(2), height), columns = nearest_places(x.size(3), width);

@@ -143,6 +143,7 @@ void Values::reselect_(double threshold) {
     }
     for (const torch::Tensor* buffer : buffers) buffer->narrow(0, begin, stay.numel()).copy_(span(*buffer, slot).index_select(0, stay));
     gradient_.keep_entries_(i, stay);
+    slot.entries = nullptr;  // holds the old positions
     slot.indices = slot.indices.index_select(0, stay);
     slot.base = slot.base.index_select(0, stay);
     slot.begin = std::exchange(begin, begin + stay.numel());

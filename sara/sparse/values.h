@@ -34,7 +34,7 @@ struct ValuesState {
   torch::Tensor exp_avg_scale = {}, exp_avg_sq_scale = {};  // [blocks] fp32, and the moments are codes (sparse/eight_bit.h); undefined: fp32 moments
 };
 
-// Bytes held for the selected weights of a model.
+// Bytes held for the selected weights of a model, without what backward passes find out about the positions (Slot::entries).
 struct HeldBytes {
   int64_t index = 0;  // positions
   int64_t state = 0;  // values, gradient and both moments; learned values of retired positions
@@ -63,7 +63,7 @@ class Values {
     // Undefined for tensors of one dimension and for those on other devices.
     torch::Tensor row_starts = {};
     int64_t first_block = 0;  // of its 8-bit moments
-    // Where blocks of columns begin in each row, as the first backward pass found it (ops/sampled_entries.h); none after the mask has changed.
+    // Where blocks of columns begin in each row, as the last backward pass that cut otherwise found it (ops/sampled_entries.h); none after the mask has changed.
     mutable std::shared_ptr<const SampledEntries> entries = {};
   };
 
@@ -148,7 +148,7 @@ class Values {
   void bind_parameters_();  // to the buffers as they are now
   void bind_gradients_() const;
   CompactGradient::Spans spans() const;
-  void find_rows_();        // row_starts of every slot
+  void find_rows_();        // row_starts of every slot, whose entries are forgotten
   std::vector<std::pair<std::string, int64_t>> mask_counts() const;  // of the first mask, a slot each
 
   std::vector<Slot> slots_;

@@ -196,6 +196,7 @@ void Values::load_state_(const ValuesState& state) {
       base = base.index_select(0, stay);
       sara::scatter_(slot.weight, retired[i].indices, retired[i].values);
     }
+    slot.entries = nullptr;  // holds the old positions
     slot.indices = indices;
     slot.base = base;
     slot.begin = std::exchange(begin, begin + indices.numel());

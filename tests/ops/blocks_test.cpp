@@ -144,29 +144,64 @@ TEST(Blocks, ResultsAndAllGradientsEqualTheFormulaInDoublePrecision) {
   }
 }
 
+// Parameters of odd or of even number are sparse, below the break-even, the others dense, above it, or the odd ones are frozen.
+enum class Chosen { kOddSparse, kEvenSparse, kEvenAlone };
+
 TEST(Blocks, CapturedWeightsGetTheSelectedEntriesAndNoDenseGradient) {
-  for (const BlockCase& block : cases()) {
-    const Tensors values = drawn(block), exact = leaves(values, torch::kDouble), inputs = leaves(values, torch::kFloat);
-    const torch::Tensor weights = torch::randn(block.composed(exact).sizes(), torch::kDouble);
-    const Outcome expected = run(block.composed, exact, weights);
-    Mask mask;
-    NamedTensors scope;
-    for (size_t i = 1; i <= block.parameters; ++i) {
-      const torch::Tensor chosen = torch::rand({inputs[i].numel()}).lt(i % 2 ? 0.2 : 0.9);  // below the break-even and above it
-      mask.push_back({std::to_string(i), inputs[i], chosen.nonzero().view(-1).to(torch::kInt)});
-      scope.emplace_back(std::to_string(i), inputs[i]);
+  for (const Chosen chosen : {Chosen::kOddSparse, Chosen::kEvenSparse, Chosen::kEvenAlone})
+    for (const BlockCase& block : cases()) {
+      const Tensors values = drawn(block), exact = leaves(values, torch::kDouble), inputs = leaves(values, torch::kFloat);
+      const torch::Tensor weights = torch::randn(block.composed(exact).sizes(), torch::kDouble);
+      const Outcome expected = run(block.composed, exact, weights);
+      Mask mask;
+      NamedTensors scope;
+      for (size_t i = 1; i <= block.parameters; ++i) {
+        if (chosen == Chosen::kEvenAlone && i % 2) {
+          inputs[i].set_requires_grad(false);
+          continue;
+        }
+        const torch::Tensor some = torch::rand({inputs[i].numel()}).lt((i % 2 == 1) == (chosen == Chosen::kOddSparse) ? 0.2 : 0.9);
+        mask.push_back({std::to_string(i), inputs[i], some.nonzero().view(-1).to(torch::kInt)});
+        scope.emplace_back(std::to_string(i), inputs[i]);
+      }
+      if (mask.empty()) continue;
+      Values compact(mask);
+      const Capture capture(compact, scope);
+      run(block.fused, inputs, weights);
+      run(block.fused, inputs, weights);  // adds up
+      for (const auto& slot : compact.slots()) {
+        EXPECT_FALSE(slot.weight.grad().defined()) << block.name;
+        const torch::Tensor all = 2 * expected.gradients[std::stoul(slot.name)];
+        const torch::Tensor error = (Values::span(compact.gradient(), slot) - all.view(-1).index_select(0, slot.indices.to(torch::kLong))).norm() / (all.norm() + 1e-6);
+        EXPECT_LE(error.item<double>(), 1e-5) << block.name << ", parameter " << slot.name;
+      }
+      for (size_t i = 0; i < inputs.size(); ++i) {  // the input, and what stands beside the parameters
+        if (i > 0 && i <= block.parameters) continue;
+        EXPECT_LE(difference(inputs[i].grad(), 2 * expected.gradients[i]), 1e-5) << block.name << ", input " << i;
+      }
     }
-    Values compact(mask);
-    const Capture capture(compact, scope);
-    run(block.fused, inputs, weights);
-    run(block.fused, inputs, weights);  // adds up
-    for (const auto& slot : compact.slots()) {
-      EXPECT_FALSE(slot.weight.grad().defined()) << block.name;
-      const torch::Tensor all = 2 * expected.gradients[std::stoul(slot.name)];
-      const torch::Tensor error = (Values::span(compact.gradient(), slot) - all.view(-1).index_select(0, slot.indices.to(torch::kLong))).norm() / (all.norm() + 1e-6);
-      EXPECT_LE(error.item<double>(), 1e-5) << block.name << ", parameter " << slot.name;
-    }
-  }
+}
+
+TEST(Blocks, WhatIsFoundOutAboutPositionsIsKeptUntilTheMaskChanges) {
+  const Tensors values = {torch::randn({2, 8, 12, 12}), torch::randn({6, 8, 3, 3}) * 0.1, torch::randn({6})}, inputs = leaves(values, torch::kFloat), exact = leaves(values, torch::kDouble);
+  const Computation fused = [](const Tensors& t) { return conv2d(t[0], t[1], t[2], {3, 1, 1}); }, composed = [](const Tensors& t) { return torch::conv2d(t[0], t[1], t[2], 1, 1); };
+  const torch::Tensor weights = torch::randn({2, 6, 12, 12}, torch::kDouble);
+  Values compact({{"weight", inputs[1], torch::rand({6 * 8 * 9}).lt(0.2).nonzero().view(-1).to(torch::kInt)}});
+  const Capture capture(compact, {{"weight", inputs[1]}});
+  run(fused, inputs, weights);
+  const auto first = compact.slots().front().entries;
+  EXPECT_NE(first, nullptr);
+  run(fused, inputs, weights);
+  EXPECT_EQ(compact.slots().front().entries, first);
+  compact.values().narrow(0, 3, 20).fill_(1);  // they leave
+  compact.scatter_();
+  compact.reselect_(0.9);
+  compact.clear_gradient_();
+  run(fused, inputs, weights);
+  const torch::Tensor all = run(composed, exact, weights).gradients[1];
+  const auto& slot = compact.slots().front();
+  EXPECT_NE(slot.entries, first);
+  EXPECT_LE(difference(Values::span(compact.gradient(), slot), all.view(-1).index_select(0, slot.indices.to(torch::kLong))), 1e-5);
 }
 
 TEST(Blocks, FrozenWeightsPassTheGradientOnAndGetNone) {

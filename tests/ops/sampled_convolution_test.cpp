@@ -87,12 +87,14 @@ TEST_P(SampledConvolution, GivesTheSameBitsAtAnyThreadCount) {
   const int before = at::get_num_threads();
   for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
     make(dtype);
-    at::set_num_threads(1);
-    const torch::Tensor one = sampled();
-    for (const int threads : {2, 3, 9}) {  // nine: four parts of the columns, two of the rows
+    const auto both = [&](int threads) {
       at::set_num_threads(threads);
-      EXPECT_TRUE(one.equal(sampled())) << dtype << threads;
-    }
+      const torch::Tensor out = torch::zeros({indices.numel()}), sums = torch::zeros({gradient.size(0), gradient.size(1)});
+      EXPECT_TRUE(sampled_convolution_add_(out, {indices, starts}, gradient, input, GetParam().shape, sums));
+      return torch::cat({out, sums.flatten()});
+    };
+    const torch::Tensor one = both(1);
+    for (const int threads : {2, 3, 9}) EXPECT_TRUE(one.equal(both(threads))) << dtype << threads;  // nine: four parts of the columns, two of the rows
   }
   at::set_num_threads(before);
 }
@@ -124,8 +126,9 @@ TEST(SampledConvolution, RowsWithoutEntriesStandBesideFullOnes) {
   const int before = at::get_num_threads();
   for (const int threads : {1, 9}) {
     at::set_num_threads(threads);
-    const torch::Tensor sums = torch::zeros({indices.numel()});
-    EXPECT_TRUE(sampled_convolution_add_(sums, {indices, starts}, gradient, input, {3, 1, 1}));
+    const torch::Tensor sums = torch::zeros({indices.numel()}), totals = torch::zeros({2, 70});
+    EXPECT_TRUE(sampled_convolution_add_(sums, {indices, starts}, gradient, input, {3, 1, 1}, totals));
+    EXPECT_LT((totals - gradient.to(torch::kDouble).sum({2, 3})).abs().max().item<double>(), 1e-4) << threads;
     EXPECT_LT((sums - weight.grad().view(-1).index_select(0, indices.to(torch::kLong))).abs().max().item<double>(), 1e-3) << threads;
   }
   at::set_num_threads(before);

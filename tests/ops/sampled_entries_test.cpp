@@ -42,6 +42,8 @@ TEST_F(SampledEntriesTest, AreMadeAgainForAnotherCutOrOtherPositions) {
   const auto quarters = SampledEntries::of({indices, row_starts, &kept}, {8, 1, 1, 4});
   EXPECT_NE(quarters, first);
   EXPECT_EQ(quarters->blocks(), 4);
+  const torch::Tensor moved = torch::tensor({1, 2, 7, 19}, torch::kInt);  // as many in each row
+  EXPECT_EQ(SampledEntries::of({moved, row_starts, &kept}, {8, 1, 1, 4})->first(0, 2), 2);
   const torch::Tensor others = indices.narrow(0, 0, 3), other_starts = torch::tensor({0, 3, 3, 3}, torch::kLong);
   const auto fewer = SampledEntries::of({others, other_starts, &kept}, {8, 1, 1, 4});
   EXPECT_EQ(fewer->first(2, 4), 3);

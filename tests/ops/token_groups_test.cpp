@@ -2,6 +2,8 @@
 #include "sara/ops/token_groups.h"
 
 #include <gtest/gtest.h>
+
+#include <limits>
 #include <torch/types.h>
 
 namespace sara {
@@ -33,6 +35,7 @@ TEST(TokenGroups, AddsTheirSumsInOrder) {
   const GroupSums sums(out.data_ptr<float>(), 10007, 5);
   for (int64_t group = 0; group < 5; ++group) {
     expected += more[group];
+    std::fill_n(sums.of(group), 10007, std::numeric_limits<float>::quiet_NaN());  // what memory may hold
     sums.clear(group);
     for (int64_t i = 0; i < 10007; ++i) sums.of(group)[i] += more.const_data_ptr<float>()[group * 10007 + i];
   }
