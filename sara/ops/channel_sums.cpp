@@ -35,27 +35,21 @@ SARA_INLINE void add_tokens(float* to, const T* from, int64_t tokens, int64_t ch
 SARA_VECTORIZED void add_tokens_f32(float* to, const float* from, int64_t tokens, int64_t channels, int64_t stride) { add_tokens(to, from, tokens, channels, stride); }
 SARA_VECTORIZED void add_tokens_bf16(float* to, const bf16_bits* from, int64_t tokens, int64_t channels, int64_t stride) { add_tokens(to, from, tokens, channels, stride); }
 
-// Numbers that lie together, over 32 interleaved sums.
+// Numbers that lie together, some at a time over a register's lanes.
 template <class T>
 SARA_INLINE float sum_of(const T* from, int64_t count) {
-  constexpr int64_t kLanes = 32;
+  constexpr int64_t kTogether = 8 * kRun;
   float total = 0;
-  for (int64_t first = 0; first < count; first += kLanes * kRun) {
-    const int64_t end = count < first + kLanes * kRun ? count : first + kLanes * kRun;
-    float lanes[kLanes] = {};
-    int64_t i = first;
-    for (; i + kLanes <= end; i += kLanes) {
-#pragma omp simd
-      for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += load(from + i + lane);
-    }
+  for (int64_t first = 0; first < count; first += kTogether) {
+    const int64_t end = count < first + kTogether ? count : first + kTogether;
     float sum = 0;
-    for (; i < end; ++i) sum += load(from + i);
-    for (int64_t half = kLanes / 2; half > 0; half /= 2)
-      for (int64_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-    total += sum + lanes[0];
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = first; i < end; ++i) sum += load(from + i);
+    total += sum;
   }
   return total;
 }
+
 bool has_loops(const torch::Tensor& x) { return x.is_cpu() && (x.scalar_type() == torch::kFloat || x.scalar_type() == torch::kBFloat16); }
 
 }  // namespace
