@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "sara/base/error.h"
+#include "sara/layers/conv.h"
 #include "sara/weights/adapter_base.h"
 #include "sara/weights/applied_adapters.h"
 
@@ -61,6 +62,7 @@ std::shared_ptr<Denoiser> load_adapted_denoiser(const ModelFolder& model, const 
   AppliedAdapters applied(tensors, model.family());
   for (const auto& [adapter, scale] : adapters) applied.add(adapter, scale, /*force=*/true);  // checked above, in the type of its training
   denoiser->to(device, dtype);
+  lay_out_for_device_(*denoiser);
   return denoiser;
 }
 

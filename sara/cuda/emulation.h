@@ -7,9 +7,8 @@
 
 namespace sara::cuda {
 
-// How the grid of the tests runs. While `on`, tensors on the CPU count as tensors of the device.
+// How the grid of the tests runs.
 struct Emulation {
-  bool on = false;
   bool backwards = false;  // blocks and threads from the last to the first: a result that depends on their order shows itself
 };
 inline Emulation& emulation() {

@@ -16,8 +16,8 @@ void sampled_convolution(const torch::Tensor& out, const torch::Tensor& indices,
 void group_norm_statistics(const torch::Tensor& mean, const torch::Tensor& rstd, const torch::Tensor& x, double eps);
 void group_norm_apply(const torch::Tensor& y, const torch::Tensor& x, const torch::Tensor& mean, const torch::Tensor& rstd, const torch::Tensor& weight, const torch::Tensor& bias,
                       bool silu);
-void group_norm_backward(const torch::Tensor& out, const torch::Tensor& weight_parts, const torch::Tensor& bias_parts, const torch::Tensor& gradient, const torch::Tensor& x,
-                         const torch::Tensor& mean, const torch::Tensor& rstd, const torch::Tensor& weight, const torch::Tensor& bias, bool silu);
+torch::Tensor group_norm_backward(const torch::Tensor& out, const torch::Tensor& gradient, const torch::Tensor& x, const torch::Tensor& mean, const torch::Tensor& rstd,
+                                  const torch::Tensor& weight, const torch::Tensor& bias, bool silu);
 void layer_norm(const torch::Tensor& y, const torch::Tensor& mean, const torch::Tensor& rstd, const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
                 std::optional<double> eps);
 torch::Tensor layer_norm_backward(const torch::Tensor& out, const torch::Tensor& gradient, const torch::Tensor& x, const torch::Tensor& mean, const torch::Tensor& rstd,

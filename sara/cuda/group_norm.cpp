@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sara/cuda/group_norm.cuh"
-
 #include "sara/cuda/arguments.h"
 #include "sara/cuda/functions.h"
+#include "sara/cuda/group_norm_gradients.cuh"
 
 namespace sara::cuda {
 namespace {
 
 GroupShape group_shape(const torch::Tensor& x, const torch::Tensor& mean) {
   const int64_t planes = x.size(0) * x.size(1);
-  return {x.size(0), x.size(1), mean.size(1), planes ? x.numel() / planes : 0};
+  return {x.size(0), x.size(1), mean.size(1), planes ? x.numel() / planes : 0, !x.is_contiguous()};
 }
 
 GroupParameters group_parameters(const GroupShape& shape, const torch::Tensor& mean, const torch::Tensor& rstd, const torch::Tensor& weight, const torch::Tensor& bias) {
@@ -17,7 +16,12 @@ GroupParameters group_parameters(const GroupShape& shape, const torch::Tensor& m
   return {numbers_of<float>(mean, groups), numbers_of<float>(rstd, groups), numbers_of<float>(weight, shape.channels), numbers_of<float>(bias, shape.channels)};
 }
 
-int64_t piece_blocks(const GroupShape& shape) { return shape.batch * shape.channels * pieces_of(shape); }
+// The numbers of x, or of what lies as x does.
+template <class T>
+T* map_numbers(const torch::Tensor& map, const GroupShape& shape) {
+  const torch::Tensor line = shape.channels_last && map.is_contiguous(at::MemoryFormat::ChannelsLast) ? map.permute({0, 2, 3, 1}) : map;
+  return numbers_of<T>(line, shape.batch * shape.channels * shape.area);
+}
 
 }  // namespace
 
@@ -25,7 +29,7 @@ void group_norm_statistics(const torch::Tensor& mean, const torch::Tensor& rstd,
   const GroupShape shape = group_shape(x, mean);
   const int64_t groups = shape.batch * shape.groups;
   for_number(x.scalar_type(), [&]<class T>() {
-    queue(GroupStatistics<T>{numbers_of<float>(mean, groups), numbers_of<float>(rstd, groups), numbers_of<T>(x, x.numel()), shape, static_cast<float>(eps)}, groups, x);
+    queue(GroupStatistics<T>{numbers_of<float>(mean, groups), numbers_of<float>(rstd, groups), map_numbers<T>(x, shape), shape, static_cast<float>(eps)}, groups, x);
   });
 }
 
@@ -33,24 +37,30 @@ void group_norm_apply(const torch::Tensor& y, const torch::Tensor& x, const torc
                       bool silu) {
   const GroupShape shape = group_shape(x, mean);
   const GroupParameters norm = group_parameters(shape, mean, rstd, weight, bias);
-  for_number(x.scalar_type(), [&]<class T>() {
-    queue(GroupNormApply<T>{numbers_of<T>(y, x.numel()), numbers_of<T>(x, x.numel()), norm, shape, silu}, piece_blocks(shape), x);
-  });
+  for_number(x.scalar_type(), [&]<class T>() { queue(GroupNormApply<T>{map_numbers<T>(y, shape), map_numbers<T>(x, shape), norm, shape, silu}, Pieces{shape}.count(), x); });
 }
 
-void group_norm_backward(const torch::Tensor& out, const torch::Tensor& weight_parts, const torch::Tensor& bias_parts, const torch::Tensor& gradient, const torch::Tensor& x,
-                         const torch::Tensor& mean, const torch::Tensor& rstd, const torch::Tensor& weight, const torch::Tensor& bias, bool silu) {
+torch::Tensor group_norm_backward(const torch::Tensor& out, const torch::Tensor& gradient, const torch::Tensor& x, const torch::Tensor& mean, const torch::Tensor& rstd,
+                                  const torch::Tensor& weight, const torch::Tensor& bias, bool silu) {
   const GroupShape shape = group_shape(x, mean);
   const GroupParameters norm = group_parameters(shape, mean, rstd, weight, bias);
-  const int64_t planes = shape.batch * shape.channels, groups = shape.batch * shape.groups;
-  const torch::Tensor factors = torch::empty({groups, 2}, weight_parts.options());
-  float *of_weight = numbers_of<float>(weight_parts, planes), *of_bias = numbers_of<float>(bias_parts, planes), *of_group = factors.data_ptr<float>();
+  const int64_t groups = shape.batch * shape.groups;
+  torch::Tensor result;
   for_number(x.scalar_type(), [&]<class T>() {
-    const T *given = numbers_of<T>(gradient, x.numel()), *from = numbers_of<T>(x, x.numel());
-    queue(GroupNormPlaneSums<T>{of_weight, of_bias, given, from, norm, shape, silu}, planes, x);
-    queue(GroupNormFactors{of_group, of_weight, of_bias, norm, shape}, blocks_for(groups, GroupNormFactors::kThreads), x);
-    queue(GroupNormInputGradient<T>{numbers_of<T>(out, x.numel()), given, from, of_group, norm, shape, silu}, piece_blocks(shape), x);
+    using ChannelSums = GroupNormChannelSums<T>;
+    const int64_t parts = shape.channels_last ? ChannelSums::parts(shape) : 1;
+    const torch::Tensor sums = torch::empty({2, shape.batch * parts, shape.channels}, mean.options()), factors = torch::empty({groups, 2}, mean.options());
+    float *of_weight = sums.data_ptr<float>(), *of_bias = of_weight + sums.stride(0), *of_group = factors.data_ptr<float>();
+    const T *given = map_numbers<T>(gradient, shape), *from = map_numbers<T>(x, shape);
+    if (shape.channels_last)
+      queue(ChannelSums{of_weight, of_bias, given, from, norm, shape, silu}, shape.batch * parts * ChannelSums::stripes(shape), x);
+    else
+      queue(GroupNormPlaneSums<T>{of_weight, of_bias, given, from, norm, shape, silu}, shape.batch * shape.channels, x);
+    queue(GroupNormFactors{of_group, of_weight, of_bias, parts, norm, shape}, blocks_for(groups, GroupNormFactors::kThreads), x);
+    queue(GroupNormInputGradient<T>{map_numbers<T>(out, shape), given, from, of_group, norm, shape, silu}, Pieces{shape}.count(), x);
+    result = sums.sum(1);
   });
+  return result;
 }
 
 }  // namespace sara::cuda

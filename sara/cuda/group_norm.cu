@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sara/cuda/group_norm.cuh"
+#include "sara/cuda/group_norm_gradients.cuh"
 
 #include "sara/cuda/launch.cuh"
 
@@ -9,6 +9,7 @@ namespace sara::cuda {
   template void launch(const GroupStatistics<T>&, int64_t, const Stream&);       \
   template void launch(const GroupNormApply<T>&, int64_t, const Stream&);        \
   template void launch(const GroupNormPlaneSums<T>&, int64_t, const Stream&);    \
+  template void launch(const GroupNormChannelSums<T>&, int64_t, const Stream&);  \
   template void launch(const GroupNormInputGradient<T>&, int64_t, const Stream&);
 
 SARA_FOR_TYPE(float)

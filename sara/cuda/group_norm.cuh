@@ -7,11 +7,19 @@
 
 namespace sara::cuda {
 
-// The parts of ops/group_norm.h. x [batch, channels, area] contiguous; statistics [batch, groups], weight and bias [channels], all fp32.
+// The parts of ops/group_norm.h. x [batch, channels, area], or [batch, area, channels] with channels_last; statistics [batch, groups], weight and
+// bias [channels], all fp32. A plane is one channel of one picture, plane = picture · channels + channel.
 struct GroupShape {
   int64_t batch, channels, groups, area;
+  bool channels_last;
   SARA_HOST_DEVICE int64_t group_channels() const { return channels / groups; }
   SARA_HOST_DEVICE int64_t group_size() const { return group_channels() * area; }
+  // Where the k-th number of a group lies; numbers that follow each other there do so here, as far as they can.
+  SARA_HOST_DEVICE int64_t of_group(int64_t group, int64_t k) const {
+    if (!channels_last) return group * group_size() + k;
+    const int64_t position = k / group_channels(), channel = group % groups * group_channels() + k % group_channels();
+    return (group / groups * area + position) * channels + channel;
+  }
 };
 
 // mean, and 1 / sqrt(variance + eps) from the squares about it. A block is one group of one picture.
@@ -28,17 +36,19 @@ struct GroupStatistics {
 
   SARA_HOST_DEVICE void phase(int phase, Shared& shared, int64_t block, int thread) const {
     const int64_t size = shape.group_size();
-    const T* group = x + block * size;
     if (phase == 0) {
       float sum = 0;
-      for (int64_t i = thread; i < size; i += kThreads) sum += to_float(group[i]);
+      for (int64_t i = thread; i < size; i += kThreads) sum += to_float(x[shape.of_group(block, i)]);
       shared.sums[thread] = sum;
     } else if (phase <= kSteps) {
       tree_step<kThreads>(shared.sums, phase - 1, thread);
     } else if (phase == kSteps + 1) {
       const float middle = shared.sums[0] / static_cast<float>(size);
       float sum = 0;
-      for (int64_t i = thread; i < size; i += kThreads) sum += (to_float(group[i]) - middle) * (to_float(group[i]) - middle);
+      for (int64_t i = thread; i < size; i += kThreads) {
+        const float distance = to_float(x[shape.of_group(block, i)]) - middle;
+        sum += distance * distance;
+      }
       shared.squares[thread] = sum;
     } else if (phase <= 2 * kSteps + 1) {
       tree_step<kThreads>(shared.squares, phase - kSteps - 2, thread);
@@ -63,16 +73,23 @@ struct GroupParameters {
   }
 };
 
-// The gradient of z of y = z · sigmoid(z), or of y = z.
-SARA_HOST_DEVICE float inner_gradient(float gradient, float x, const ChannelLine& line, bool silu) {
-  if (!silu) return gradient;
-  const float z = x * line.scale + line.shift, s = sigmoid(z);
-  return gradient * s * (1.0f + z * (1.0f - s));
-}
-
-// Planes in pieces of kPiece numbers, so that a block has one channel and no number needs a division.
+// The numbers of x in pieces of kPiece, of one plane each, so that no number needs a division; with channels_last of one picture.
 constexpr int kPlaneThreads = 256, kPiece = 4 * kPlaneThreads;
-SARA_HOST_DEVICE int64_t pieces_of(const GroupShape& shape) { return (shape.area + kPiece - 1) / kPiece; }
+struct Pieces {
+  GroupShape shape;
+  SARA_HOST_DEVICE int64_t lines() const { return shape.channels_last ? shape.batch : shape.batch * shape.channels; }
+  SARA_HOST_DEVICE int64_t line_size() const { return shape.channels_last ? shape.area * shape.channels : shape.area; }
+  SARA_HOST_DEVICE int64_t in_line() const { return (line_size() + kPiece - 1) / kPiece; }
+  SARA_HOST_DEVICE int64_t count() const { return lines() * in_line(); }
+
+  // work(where a number lies, its plane) for those that a thread of a block has.
+  template <class Work>
+  SARA_HOST_DEVICE void for_each(int64_t block, int thread, const Work& work) const {
+    const int64_t line = block / in_line(), begin = block % in_line() * kPiece, size = line_size();
+    for (int64_t i = begin + thread; i < begin + kPiece && i < size; i += kPlaneThreads)
+      work(line * size + i, shape.channels_last ? line * shape.channels + i % shape.channels : line);
+  }
+};
 
 template <class T>
 struct GroupNormApply {
@@ -85,94 +102,11 @@ struct GroupNormApply {
   bool silu;
 
   SARA_HOST_DEVICE void phase(int, Shared&, int64_t block, int thread) const {
-    const int64_t plane = block / pieces_of(shape), begin = block % pieces_of(shape) * kPiece;
-    const ChannelLine line = norm.line(shape, plane);
-    for (int64_t i = begin + thread; i < begin + kPiece && i < shape.area; i += kThreads) {
-      const float z = to_float(x[plane * shape.area + i]) * line.scale + line.shift;
-      store(y + plane * shape.area + i, silu ? z * sigmoid(z) : z);
-    }
-  }
-};
-
-// Of each plane, the sums of dz and of dz (x - mean) rstd: what it adds to the gradients of bias and weight. A block is one plane.
-template <class T>
-struct GroupNormPlaneSums {
-  static constexpr int kThreads = kPlaneThreads, kSteps = steps_of(kThreads), kPhases = kSteps + 2;
-  struct Shared {
-    float gradients[kThreads], products[kThreads];
-  };
-  float *weight_parts, *bias_parts;  // [batch, channels]
-  const T *gradient, *x;
-  GroupParameters norm;
-  GroupShape shape;
-  bool silu;
-
-  SARA_HOST_DEVICE void phase(int phase, Shared& shared, int64_t plane, int thread) const {
-    if (phase == 0) {
+    Pieces{shape}.for_each(block, thread, [&](int64_t at, int64_t plane) {
       const ChannelLine line = norm.line(shape, plane);
-      float sum = 0, product = 0;
-      for (int64_t i = plane * shape.area + thread; i < (plane + 1) * shape.area; i += kThreads) {
-        const float value = to_float(x[i]), inner = inner_gradient(to_float(gradient[i]), value, line, silu);
-        sum += inner;
-        product += inner * (value - line.mean);
-      }
-      shared.gradients[thread] = sum;
-      shared.products[thread] = product;
-    } else if (phase <= kSteps) {
-      tree_step<kThreads>(shared.gradients, phase - 1, thread);
-      tree_step<kThreads>(shared.products, phase - 1, thread);
-    } else if (thread == 0) {
-      bias_parts[plane] = shared.gradients[0];
-      weight_parts[plane] = shared.products[0] * norm.rstd[plane / shape.group_channels()];
-    }
-  }
-};
-
-// With the weighted sums S of dz and P of dz (x - mean) rstd over a group of n numbers:
-//   dx = rstd weight dz - rstd S / n - rstd^2 (x - mean) P / n.     factors[group] = {rstd S / n, rstd^2 P / n}. A thread is one group.
-struct GroupNormFactors {
-  static constexpr int kThreads = 64, kPhases = 1;
-  struct Shared {};
-  float* factors;  // [batch, groups, 2]
-  const float *weight_parts, *bias_parts;
-  GroupParameters norm;
-  GroupShape shape;
-
-  SARA_HOST_DEVICE void phase(int, Shared&, int64_t block, int thread) const {
-    const int64_t group = block * kThreads + thread;
-    if (group >= shape.batch * shape.groups) return;
-    double sum = 0, product = 0;
-    for (int64_t c = 0; c < shape.group_channels(); ++c) {
-      const int64_t plane = group * shape.group_channels() + c;
-      const double weight = norm.weight[plane % shape.channels];
-      sum += weight * bias_parts[plane];
-      product += weight * weight_parts[plane];
-    }
-    const double rstd = norm.rstd[group], size = static_cast<double>(shape.group_size());
-    factors[2 * group] = static_cast<float>(rstd * sum / size);
-    factors[2 * group + 1] = static_cast<float>(rstd * rstd * product / size);
-  }
-};
-
-template <class T>
-struct GroupNormInputGradient {
-  static constexpr int kThreads = kPlaneThreads, kPhases = 1;
-  struct Shared {};
-  T* out;
-  const T *gradient, *x;
-  const float* factors;
-  GroupParameters norm;
-  GroupShape shape;
-  bool silu;
-
-  SARA_HOST_DEVICE void phase(int, Shared&, int64_t block, int thread) const {
-    const int64_t plane = block / pieces_of(shape), begin = block % pieces_of(shape) * kPiece, group = plane / shape.group_channels();
-    const ChannelLine line = norm.line(shape, plane);
-    for (int64_t i = begin + thread; i < begin + kPiece && i < shape.area; i += kThreads) {
-      const int64_t at = plane * shape.area + i;
-      const float value = to_float(x[at]), inner = inner_gradient(to_float(gradient[at]), value, line, silu);
-      store(out + at, line.scale * inner - factors[2 * group] - (value - line.mean) * factors[2 * group + 1]);
-    }
+      const float z = to_float(x[at]) * line.scale + line.shift;
+      store(y + at, silu ? z * sigmoid(z) : z);
+    });
   }
 };
 

@@ -49,12 +49,13 @@ struct Kernels {
   void (*sampled_convolution)(const torch::Tensor& out, const torch::Tensor& indices, const torch::Tensor& gradient, const torch::Tensor& input,
                               const ConvolutionGeometry& geometry);
 
-  // ops/group_norm.h; mean and rstd [B, groups], weight_parts and bias_parts [B, C].
+  // ops/group_norm.h; maps contiguous or channels_last, y, out and gradient as x; mean and rstd [B, groups]. Returns of backward: the gradients of
+  // weight and bias, [2, C].
   void (*group_norm_statistics)(const torch::Tensor& mean, const torch::Tensor& rstd, const torch::Tensor& x, double eps);
   void (*group_norm_apply)(const torch::Tensor& y, const torch::Tensor& x, const torch::Tensor& mean, const torch::Tensor& rstd, const torch::Tensor& weight,
                            const torch::Tensor& bias, bool silu);
-  void (*group_norm_backward)(const torch::Tensor& out, const torch::Tensor& weight_parts, const torch::Tensor& bias_parts, const torch::Tensor& gradient,
-                              const torch::Tensor& x, const torch::Tensor& mean, const torch::Tensor& rstd, const torch::Tensor& weight, const torch::Tensor& bias, bool silu);
+  torch::Tensor (*group_norm_backward)(const torch::Tensor& out, const torch::Tensor& gradient, const torch::Tensor& x, const torch::Tensor& mean, const torch::Tensor& rstd,
+                                       const torch::Tensor& weight, const torch::Tensor& bias, bool silu);
 
   // ops/layer_norm.h; without eps mean and rstd are given. Returns of backward: the gradients of weight and bias, [2, C].
   void (*layer_norm)(const torch::Tensor& y, const torch::Tensor& mean, const torch::Tensor& rstd, const torch::Tensor& x, const torch::Tensor& weight,

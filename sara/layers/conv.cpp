@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sara/layers/conv.h"
 
+#include "sara/ops/map_layout.h"
 #include "sara/ops/norm_conv2d.h"
 
 #include <torch/types.h>
@@ -15,6 +16,11 @@ Conv2d::Conv2d(const Shape& shape, const torch::TensorOptions& options)
 
 torch::Tensor Conv2d::forward(const torch::Tensor& x) const {
   return conv2d(x, weight, bias, geometry_);
+}
+
+void lay_out_for_device_(const torch::nn::Module& model) {
+  for (const auto& module : model.modules())
+    if (const auto* convolution = dynamic_cast<const Conv2d*>(module.get())) convolution->weight.set_data(for_device(convolution->weight.detach()));
 }
 
 }  // namespace sara

@@ -25,4 +25,7 @@ class Conv2d : public torch::nn::Module {
   ConvolutionShape geometry_;
 };
 
+// Has the kernels of all convolutions in a model lie as its device wants them (ops/map_layout.h); called after to(device). Their numbers stay.
+void lay_out_for_device_(const torch::nn::Module& model);
+
 }  // namespace sara

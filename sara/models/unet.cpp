@@ -5,6 +5,7 @@
 #include "sara/base/message.h"
 #include "sara/layers/register_path.h"
 #include "sara/models/memory_plan.h"
+#include "sara/ops/map_layout.h"
 #include "sara/ops/norm_conv2d.h"
 
 #include <torch/types.h>
@@ -173,6 +174,7 @@ torch::Tensor UNet2DConditionModel::forward(const torch::Tensor& sample, const t
 }
 
 torch::Tensor UNet2DConditionModel::answer(torch::Tensor maps, const UNetConditions& conditions) const {
+  maps = for_device(maps);
   auto x = conv_in_->forward(config_.center_input_sample ? 2 * maps - 1 : maps);
   std::vector<torch::Tensor> skips{x};
   for (const auto& block : down_blocks_) x = block->forward(std::move(x), conditions, skips);

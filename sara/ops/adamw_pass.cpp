@@ -178,10 +178,11 @@ void pass_by_kernels(const cuda::Kernels& kernels, const Values& values, const s
   for (const PassSlot& item : slots) {
     const Values::Slot& slot = values.slots()[item.slot];
     const AdamWStep& settings = groups[slot.group];
+    const torch::Tensor offsets = slot.offsets_in(slot.weight);
     cuda::PassTensor tensor{.values = Values::span(values.values(), slot),
                             .gradient = item.gradient.defined() ? item.gradient : values.gradient_of(item.slot),
                             .dense = storage_line(slot.weight),
-                            .offsets = storage_offsets(slot.weight, slot.indices),
+                            .offsets = offsets.defined() ? offsets : storage_offsets(slot.weight, slot.indices),
                             .base = decay_to_base ? slot.base : torch::Tensor(),
                             .exp_avg = Values::span(values.exp_avg(), slot),
                             .exp_avg_sq = Values::span(values.exp_avg_sq(), slot),

@@ -9,6 +9,7 @@
 
 #include "sara/cuda/kernels.h"
 #include "sara/ops/group_norm_loops.h"
+#include "sara/ops/map_layout.h"
 
 namespace sara {
 namespace {
@@ -106,7 +107,7 @@ NormStatistics group_norm_statistics(const torch::Tensor& x, int64_t groups, dou
   RECORD_FUNCTION("sara::group_norm_statistics", {});
   if (const auto* kernels = cuda::kernels(x.device())) {
     const torch::Tensor mean = torch::empty({x.size(0), groups}, x.options().dtype(torch::kFloat).requires_grad(false)), rstd = torch::empty_like(mean);
-    kernels->group_norm_statistics(mean, rstd, x.contiguous(), eps);
+    kernels->group_norm_statistics(mean, rstd, without_gaps(x), eps);
     return {mean, rstd};
   }
   if (!x.is_cpu()) {
@@ -127,7 +128,7 @@ NormStatistics group_norm_statistics(const torch::Tensor& x, int64_t groups, dou
 torch::Tensor group_norm_apply(const torch::Tensor& x, const NormStatistics& statistics, const torch::Tensor& weight, const torch::Tensor& bias, bool silu) {
   RECORD_FUNCTION("sara::group_norm_apply", {});
   if (const auto* kernels = cuda::kernels(x.device())) {
-    const torch::Tensor from = x.contiguous(), out = torch::empty_like(from);
+    const torch::Tensor from = without_gaps(x), out = torch::empty_like(from);
     kernels->group_norm_apply(out, from, statistics.mean, statistics.rstd, plain_fp32(weight), plain_fp32(bias), silu);
     return out;
   }
@@ -151,9 +152,8 @@ NormGradients group_norm_backward(const torch::Tensor& gradient, const torch::Te
   const auto* const kernels = cuda::kernels(x.device());
   const torch::Tensor output = with_output && (kernels || !x.is_cpu()) ? group_norm_apply(x, statistics, weight, bias, silu) : torch::Tensor();
   if (kernels) {
-    const torch::Tensor from = x.contiguous(), out = torch::empty_like(from), parts = torch::empty({2, x.size(0), x.size(1)}, statistics.mean.options());
-    kernels->group_norm_backward(out, parts[0], parts[1], gradient.to(x.scalar_type()).contiguous(), from, statistics.mean, statistics.rstd, plain_fp32(weight), plain_fp32(bias), silu);
-    const torch::Tensor sums = parts.sum(1);
+    const torch::Tensor from = without_gaps(x), out = torch::empty_like(from), given = laid_out_as(gradient.to(x.scalar_type()), from);
+    const torch::Tensor sums = kernels->group_norm_backward(out, given, from, statistics.mean, statistics.rstd, plain_fp32(weight), plain_fp32(bias), silu);
     return {out, sums[0], sums[1], output};
   }
   if (!x.is_cpu()) {

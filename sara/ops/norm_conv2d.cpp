@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "sara/ops/group_norm.h"
+#include "sara/ops/map_layout.h"
 #include "sara/ops/optional_tensor.h"
 #include "sara/ops/weight_gradient.h"
 
@@ -36,7 +37,7 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const torch::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], gradient = gradients[0].contiguous();
+    const torch::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], gradient = without_gaps(gradients[0]);
     const ConvolutionShape shape = kept_shape(context);
     torch::Tensor of_input;
     if (context->saved_data["input"].toBool()) of_input = convolution_input_gradient(gradient, weight.to(gradient.scalar_type()), context->saved_data["sizes"].toIntVector(), shape);
@@ -66,7 +67,7 @@ struct NormConv2dFunction : torch::autograd::Function<NormConv2dFunction> {
     const auto saved = context->get_saved_variables();
     const torch::Tensor &x = saved[0], &norm_weight = saved[1], &norm_bias = saved[2], &weight = saved[3], &bias = saved[4];
     const NormStatistics statistics{saved[5], saved[6]};
-    const torch::Tensor gradient = gradients[0].contiguous();
+    const torch::Tensor gradient = without_gaps(gradients[0]);
     const ConvolutionShape shape = kept_shape(context);
     const bool silu = context->saved_data["silu"].toBool();
     const NormGradients of =

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "sara/ops/group_norm.h"
+#include "sara/ops/map_layout.h"
 #include "sara/ops/matrix_product.h"
 #include "sara/ops/turn.h"
 #include "sara/ops/weight_gradient.h"
@@ -35,7 +36,7 @@ struct MapToTokensFunction : torch::autograd::Function<MapToTokensFunction> {
     const torch::Tensor &x = saved[0], &norm_weight = saved[1], &norm_bias = saved[2], &weight = saved[3], &bias = saved[4];
     const NormStatistics statistics{saved[5], saved[6]};
     const bool silu = context->saved_data["silu"].toBool();
-    const torch::Tensor of_norm = map_of_tokens(product_with(gradients[0], matrix(weight)), x.sizes());
+    const torch::Tensor of_norm = map_like(product_with(gradients[0], matrix(weight)), x);
     const NormGradients of = group_norm_backward(of_norm, x, statistics, norm_weight, norm_bias, silu, is_trained(weight));
     TokenOperand gradient(gradients[0]);
     std::optional<TokenOperand> input;
@@ -49,12 +50,12 @@ struct TokensToMapFunction : torch::autograd::Function<TokensToMapFunction> {
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& tokens, const torch::Tensor& weight, const torch::Tensor& bias, const torch::Tensor& residual) {
     context->save_for_backward({is_trained(weight) ? tokens : torch::Tensor(), weight, bias});
     context->saved_data["residual"] = residual.requires_grad();
-    return map_of_tokens(product_with_transposed(tokens, matrix(weight), bias.detach()), residual.sizes()).add_(residual);
+    return map_like(product_with_transposed(tokens, matrix(weight), bias.detach()), residual).add_(residual);
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const torch::Tensor &tokens = saved[0], &weight = saved[1], &bias = saved[2], gradient = gradients[0].contiguous();
+    const torch::Tensor &tokens = saved[0], &weight = saved[1], &bias = saved[2], gradient = without_gaps(gradients[0]);
     TokenOperand output = TokenOperand::of_map(gradient);
     std::optional<TokenOperand> input;
     if (tokens.defined()) input.emplace(tokens);

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/record_function.h>
 
+#include "sara/ops/map_layout.h"
 #include "sara/ops/vectorized.h"
 
 namespace sara {
@@ -37,7 +38,15 @@ torch::Tensor turned_matrices(const torch::Tensor& matrices) {
 
 }  // namespace
 
-torch::Tensor tokens_of_map(const torch::Tensor& map) { return turned_matrices(map.detach().flatten(2)); }
+torch::Tensor tokens_of_map(const torch::Tensor& map) {
+  return is_channels_last(map) ? map.detach().permute({0, 2, 3, 1}).flatten(1, 2) : turned_matrices(map.detach().flatten(2));
+}
+
 torch::Tensor map_of_tokens(const torch::Tensor& tokens, at::IntArrayRef sizes) { return turned_matrices(tokens.detach()).view(sizes); }
+
+torch::Tensor map_like(const torch::Tensor& tokens, const torch::Tensor& other) {
+  if (!is_channels_last(other)) return map_of_tokens(tokens, other.sizes());
+  return tokens.detach().view({other.size(0), other.size(2), other.size(3), other.size(1)}).permute({0, 3, 1, 2});
+}
 
 }  // namespace sara

@@ -34,8 +34,10 @@ void turn_matrix(T* to, int64_t to_row, const T* from, int64_t from_row, int64_t
     }
 }
 
-// A feature map [B, C, H, W] as tokens [B, H · W, C], and tokens as a map of the given sizes: contiguous copies.
+// A feature map [B, C, H, W] as tokens [B, H · W, C], and tokens as a map of the given sizes: contiguous copies, but that a channels_last map is tokens already.
 torch::Tensor tokens_of_map(const torch::Tensor& map);
 torch::Tensor map_of_tokens(const torch::Tensor& tokens, at::IntArrayRef sizes);
+// As a map of the sizes and the layout of another: without a copy where that one is channels_last.
+torch::Tensor map_like(const torch::Tensor& tokens, const torch::Tensor& other);
 
 }  // namespace sara

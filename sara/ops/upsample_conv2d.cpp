@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "sara/ops/gradient_clock.h"
+#include "sara/ops/map_layout.h"
 #include "sara/ops/upsample_nearest.h"
 #include "sara/ops/weight_gradient.h"
 
@@ -26,7 +27,7 @@ struct UpsampleConv2dFunction : torch::autograd::Function<UpsampleConv2dFunction
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const torch::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], gradient = gradients[0].contiguous();
+    const torch::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], gradient = without_gaps(gradients[0]);
     const auto kept = context->saved_data["shape"].toIntVector(), sizes = context->saved_data["sizes"].toIntVector(), large = context->saved_data["large"].toIntVector();
     const ConvolutionShape shape{kept[0], kept[1], kept[2]};
     torch::Tensor of_weight, of_bias;

@@ -10,6 +10,7 @@
 #include "sara/cuda/kernels.h"
 #include "sara/ops/channel_sums.h"
 #include "sara/ops/gradient_clock.h"
+#include "sara/ops/map_layout.h"
 #include "sara/sparse/capture.h"
 #include "sara/sparse/gather_scatter.h"
 
@@ -42,7 +43,10 @@ void gather_by_rows(const GradientSink& sink, const std::function<torch::Tensor(
   const Values::Slot& slot = sink.values->slots()[sink.slot];
   const torch::Tensor out = sink.values->open_gradient_(sink.slot);
   const int64_t count = slot.weight.size(0), columns = slot.weight.numel() / count;
-  if (!slot.row_starts.defined()) return gather_add_(out, rows(0, count), slot.indices);
+  if (!slot.row_starts.defined()) {
+    const torch::Tensor dense = rows(0, count);
+    return gather_add_(out, dense, slot.indices, slot.offsets_in(dense));
+  }
   const auto* starts = slot.row_starts.const_data_ptr<int64_t>();
   const int64_t tile = std::max<int64_t>(1, kTileBytes / (columns * slot.weight.element_size()));
   for (int64_t begin = 0; begin < count; begin += tile) {
@@ -96,7 +100,7 @@ ConvolutionGradients convolution_gradients(const torch::Tensor& weight, const to
   const auto sums = [&] { return with_sums ? sum_over_positions(gradient) : torch::Tensor(); };
   if (!is_trained(weight) || !input.defined()) return {{}, sums()};
   const auto rows = [&](int64_t begin, int64_t end) {
-    const torch::Tensor part = gradient.narrow(1, begin, end - begin).contiguous(), part_weight = weight.narrow(0, begin, end - begin).to(input.scalar_type());
+    const torch::Tensor part = laid_out_as(gradient.narrow(1, begin, end - begin), gradient), part_weight = weight.narrow(0, begin, end - begin).to(input.scalar_type());
     return std::get<1>(at::convolution_backward(part, input, part_weight, c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding}, {1, 1},
                                                 false, {0, 0}, 1, {false, true, false}));
   };

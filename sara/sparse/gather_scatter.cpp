@@ -49,10 +49,10 @@ torch::Tensor gather(const torch::Tensor& dense, const torch::Tensor& indices) {
   return storage_line(dense).index_select(0, storage_offsets(dense, indices)).to(torch::kFloat);
 }
 
-void gather_add_(const torch::Tensor& compact, const torch::Tensor& dense, const torch::Tensor& indices) {
+void gather_add_(const torch::Tensor& compact, const torch::Tensor& dense, const torch::Tensor& indices, const torch::Tensor& known_offsets) {
   SARA_CHECK(compact.numel() == indices.numel() && compact.scalar_type() == torch::kFloat && compact.is_contiguous());
   const bool is_line = dense.is_cpu() && dense.is_contiguous();  // small gradients, of which there are hundreds a step: read as they lie
-  const torch::Tensor line = is_line ? dense : storage_line(dense), offsets = storage_offsets(dense, indices);
+  const torch::Tensor line = is_line ? dense : storage_line(dense), offsets = known_offsets.defined() ? known_offsets : storage_offsets(dense, indices);
   if (const auto* kernels = cuda::kernels(dense.device())) return kernels->gather_add(compact, line, offsets);
   if (!dense.is_cpu()) {
     compact.add_(line.index_select(0, offsets));

@@ -11,8 +11,8 @@ namespace sara {
 // compact[k] = dense[indices[k]].
 torch::Tensor gather(const torch::Tensor& dense, const torch::Tensor& indices);
 
-// compact[k] += dense[indices[k]].
-void gather_add_(const torch::Tensor& compact, const torch::Tensor& dense, const torch::Tensor& indices);
+// compact[k] += dense[indices[k]]. `known_offsets`: storage_offsets(dense, indices), where they are at hand.
+void gather_add_(const torch::Tensor& compact, const torch::Tensor& dense, const torch::Tensor& indices, const torch::Tensor& known_offsets = {});
 
 // dense[indices[k]] = compact[k], rounded to nearest even in dense's dtype. compact may also have dense's own dtype:
 // then bits are copied.

@@ -106,7 +106,7 @@ torch::Tensor Values::open_gradient_(size_t slot) {
   return gradient_.span(slot);
 }
 
-void Values::gather_gradient_(size_t slot, const torch::Tensor& dense) { gather_add_(open_gradient_(slot), dense, slots_[slot].indices); }
+void Values::gather_gradient_(size_t slot, const torch::Tensor& dense) { gather_add_(open_gradient_(slot), dense, slots_[slot].indices, slots_[slot].offsets_in(dense)); }
 
 void Values::scatter_() const {
   for (const Slot& slot : slots_) sara::scatter_(slot.weight, slot.indices, values_of(slot));
@@ -191,7 +191,7 @@ HeldBytes Values::held_bytes() const {
   for (const torch::Tensor* buffer : {&exp_avg_, &exp_avg_sq_, &exp_avg_scale_, &exp_avg_sq_scale_}) held.state += bytes(*buffer);
   if (!values_dropped_) held.state += bytes(values_);
   for (size_t i = 0; i < slots_.size(); ++i) {
-    held.index += bytes(slots_[i].indices) + bytes(retired_[i].indices);
+    held.index += bytes(slots_[i].indices) + bytes(slots_[i].offsets) + bytes(retired_[i].indices);
     held.state += bytes(retired_[i].values);
     held.base += bytes(slots_[i].base) + bytes(retired_[i].base);
   }

@@ -63,6 +63,11 @@ class Values {
     // Undefined for tensors of one dimension and for those on other devices.
     torch::Tensor row_starts = {};
     int64_t first_block = 0;  // of its 8-bit moments
+    // Storage offsets of the active positions in a tensor with the strides `laid_out`, those of the weight when its positions were last looked up. Undefined for
+    // weights that lie in order and for those on the CPU, whose steps find them as they go.
+    torch::Tensor offsets = {};
+    std::vector<int64_t> laid_out = {};
+    torch::Tensor offsets_in(const torch::Tensor& dense) const { return offsets.defined() && dense.strides() == laid_out ? offsets : torch::Tensor(); }
     // Where blocks of columns begin in each row, as the last backward pass that cut otherwise found it (ops/sampled_entries.h); none after the mask has changed.
     mutable std::shared_ptr<const SampledEntries> entries = {};
   };

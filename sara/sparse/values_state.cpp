@@ -62,6 +62,10 @@ CompactGradient::Spans Values::spans() const {
 void Values::find_rows_() {
   for (Slot& slot : slots_) {
     slot.entries = nullptr;
+    if (!slot.weight.is_cpu() && !slot.weight.is_contiguous()) {
+      slot.offsets = storage_offsets(slot.weight, slot.indices).to(slot.indices.scalar_type());
+      slot.laid_out = slot.weight.strides().vec();
+    }
     if (slot.weight.dim() < 2 || !slot.weight.is_cpu()) continue;
     const int64_t rows = slot.weight.size(0), columns = slot.weight.numel() / rows;
     slot.row_starts = torch::empty({rows + 1}, torch::kLong);

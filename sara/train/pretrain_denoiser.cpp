@@ -9,6 +9,7 @@
 #include "sara/base/random.h"
 #include "sara/data/batches.h"
 #include "sara/files/json.h"
+#include "sara/layers/conv.h"
 #include "sara/models/clip_text.h"
 #include "sara/models/initialize.h"
 #include "sara/models/unet.h"
@@ -70,6 +71,7 @@ void pretrain_denoiser(const std::string& layout, const std::string& output, con
     initialize_(*text, options.seed + 1);
   }
   unet->to(device, dtype);
+  lay_out_for_device_(*unet);
   text->to(device, dtype);
   const NoiseSchedule schedule(SchedulerConfig::from_json(read_json((fs::path(layout) / "scheduler/scheduler_config.json").string())));
 

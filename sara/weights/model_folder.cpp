@@ -6,6 +6,7 @@
 
 #include "sara/base/error.h"
 #include "sara/base/hash.h"
+#include "sara/layers/conv.h"
 #include "sara/weights/load_weights.h"
 #include "sara/weights/parts_fit.h"
 
@@ -265,7 +266,9 @@ std::shared_ptr<Model> ModelFolder::load(const std::string& name, const Config& 
 
 std::shared_ptr<UNet2DConditionModel> ModelFolder::load_unet(c10::ScalarType dtype, c10::Device device) const {
   if (denoiser_name() != "unet") throw BadFile(path_, "has no UNet. Fix: use a Stable Diffusion 1.x, 2.x or XL model");
-  return load<UNet2DConditionModel>("unet", read_config<UNetConfig>("unet"), dtype, device);
+  const auto unet = load<UNet2DConditionModel>("unet", read_config<UNetConfig>("unet"), dtype, device);
+  lay_out_for_device_(*unet);
+  return unet;
 }
 
 std::shared_ptr<Denoiser> ModelFolder::load_denoiser(c10::ScalarType dtype, c10::Device device) const {

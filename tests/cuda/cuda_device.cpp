@@ -13,6 +13,8 @@ std::string why_no_device() {
   return at::detail::getCUDAHooks().deviceCount() ? "" : "no CUDA device on this machine";
 }
 
+std::optional<int64_t> host_waits() { return {}; }
+
 // The CPU is the judge: fp32 convolutions in fp32.
 ByKernels::ByKernels(bool) { at::globalContext().setAllowTF32CuDNN(false); }
 ByKernels::~ByKernels() {}

@@ -4,15 +4,19 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
+#include <optional>
+
 namespace sara {
 
-// The device that the kernels of this test program run on: a GPU in test_cuda, the emulated grid of sara/cuda/emulation.h, whose
-// tensors lie on the CPU, in test_cuda_emulated.
+// The device that the kernels of this test program run on: a GPU in test_cuda; in test_cuda_emulated a device of torch's whose memory and operations are the
+// CPU's (emulated_backend.cpp), with the emulated grid of sara/cuda/emulation.h for our kernels.
 torch::Device kernel_device();
 std::string why_no_device();  // empty when there is one
 
-// While one exists the functions of the library take the kernels' way for tensors of kernel_device(). Without one they give the
-// judge's answer for tensors on the CPU. `backwards`: the emulated grid from its end.
+// How often the host has waited for the device so far: a number or a tensor read back, a result whose size depends on numbers. None where nothing counts it.
+std::optional<int64_t> host_waits();
+
+// While one exists the device computes as the tests want it: a GPU convolves fp32 numbers in fp32, the emulated grid runs from its end if `backwards`.
 struct ByKernels {
   explicit ByKernels(bool backwards = false);
   ~ByKernels();

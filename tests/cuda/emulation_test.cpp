@@ -47,7 +47,7 @@ template <class Kernel>
 std::vector<float> run(bool backwards) {
   std::vector<float> in(24), out(3);
   std::iota(in.begin(), in.end(), 0.0f);
-  emulation() = {true, backwards};
+  emulation() = {backwards};
   emulate(Kernel{out.data(), in.data()}, 3);
   emulation() = {};
   return out;

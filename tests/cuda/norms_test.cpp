@@ -5,6 +5,7 @@
 #include "sara/ops/geglu.h"
 #include "sara/ops/group_norm.h"
 #include "sara/ops/layer_norm.h"
+#include "sara/ops/map_layout.h"
 #include "tests/cuda/device.h"
 
 namespace sara {
@@ -35,15 +36,19 @@ struct NormsOn : OnKernelDevice, testing::WithParamInterface<std::tuple<at::Scal
 };
 
 TEST_P(NormsOn, GroupNormAndItsGradientsAreTheCpus) {
-  for (const auto& sizes : {std::vector<int64_t>{2, 12, 5, 7}, {1, 6, 33, 40}, {3, 24}}) {
+  for (const auto& sizes : {std::vector<int64_t>{2, 12, 5, 7}, {1, 6, 33, 40}, {2, 48, 6, 43}, {3, 24}}) {
     const torch::Tensor x = random(sizes) + 3, gradient = random(sizes), weight = random({sizes[1]}), bias = random({sizes[1]});
-    const auto work = [&](const auto& place) {
-      const torch::Tensor from = place(x), scale = place(weight), shift = place(bias);
+    const auto work = [&](const auto& place, bool channels_last) {
+      const torch::Tensor from = channels_last ? place(x).contiguous(at::MemoryFormat::ChannelsLast) : place(x), scale = place(weight), shift = place(bias);
       const NormStatistics statistics = group_norm_statistics(from, 3, 1e-5);
       const NormGradients of = group_norm_backward(place(gradient), from, statistics, scale, shift, flag, /*with_output=*/true);
-      return std::vector{statistics.mean, statistics.rstd, group_norm_apply(from, statistics, scale, shift, flag), of.input, of.weight, of.bias, of.output};
+      const torch::Tensor value = group_norm_apply(from, statistics, scale, shift, flag);
+      for (const torch::Tensor& map : {value, of.input, of.output}) EXPECT_EQ(is_channels_last(map), channels_last);
+      return std::vector{statistics.mean, statistics.rstd, value, of.input, of.weight, of.bias, of.output};
     };
-    expect_close(by_kernels([&] { return work(there); }), work([](const torch::Tensor& t) { return t; }));
+    const auto expected = work([](const torch::Tensor& t) { return t; }, false);
+    for (const bool channels_last : {false, true})
+      if (!channels_last || x.dim() == 4) expect_close(by_kernels([&] { return work(there, channels_last); }), expected);
   }
 }
 
