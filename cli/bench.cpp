@@ -3,7 +3,9 @@
 #include "cli/output.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
+#include "sara/base/device.h"
 #include "sara/base/error.h"
+#include "sara/layers/conv.h"
 #include "sara/models/config.h"
 #include "sara/models/initialize.h"
 #include "sara/models/mmdit.h"
@@ -50,6 +52,7 @@ std::shared_ptr<Denoiser> random_denoiser(const std::string& known, const torch:
 
 BenchModel opened(const BenchVerb& verb) {
   const auto dtype = dtype_from_precision(verb.step.precision);
+  const auto device = device_from_name(verb.step.device);
   const std::string name = verb.model.model.value_or("mini-sd");
   if (name.rfind("random:", 0) == 0) {
     if (verb.model.allow_nonfinite) throw InvalidArgument("--allow-nonfinite: has no effect with random weights. Fix: leave it out");
@@ -58,10 +61,12 @@ BenchModel opened(const BenchVerb& verb) {
     if (!denoiser)
       throw InvalidArgument(message("model: unknown configuration (expected random:sd15, sd20, sdxl, animatediff, sd3 or sd35, got ", escaped(name), ")"));
     initialize_(*denoiser, verb.method.seed());
+    denoiser->to(device);
+    lay_out_for_device_(*denoiser);
     return {name, denoiser, known.rfind("sd3", 0) == 0 ? "transformer" : "unet", kPublishedFactor};
   }
   const ModelFolder folder = open_model(verb.model);
-  return {folder.name(), folder.load_denoiser(dtype), folder.denoiser_name(), folder.read_config<VaeConfig>("vae").factor()};
+  return {folder.name(), folder.load_denoiser(dtype, device), folder.denoiser_name(), folder.read_config<VaeConfig>("vae").factor()};
 }
 
 void run_bench(const BenchVerb& verb) {

@@ -1,6 +1,7 @@
 # The room sara/cuda. Its kernels are compiled by nvcc, called as it is: options for the C++ compiler do not reach it. They and what
 # hands them tensors need no CUDA in torch to compile and to link, so every machine with nvcc proves that they do.
-#   sara_cuda            what the rooms below use: the kernels where torch has CUDA and nvcc is found, otherwise kernels_absent.cpp
+#   sara_cuda            what the rooms below use: the kernels where torch has CUDA and nvcc is found, otherwise kernels_absent.cpp;
+#                        the same of device_graph_cuda.cpp and device_graph_absent.cpp
 #   sara_cuda_kernels    the kernels as objects, where nvcc is found
 #   sara_cuda_emulated   the same sources for the tests' emulated grid (sara/cuda/emulation.h), everywhere
 set(SARA_CUDA AUTO CACHE STRING "CUDA kernels: AUTO builds them where nvcc is found, ON requires it, OFF leaves them out")
@@ -29,7 +30,12 @@ endif()
 message(STATUS "CUDA kernels: compiled ${sara_has_nvcc}, used ${sara_has_cuda}")
 
 file(GLOB sara_cuda_tensors CONFIGURE_DEPENDS ${sara_cuda_room}/*.cpp)  # what takes tensors
-list(REMOVE_ITEM sara_cuda_tensors ${sara_cuda_room}/kernels.cpp ${sara_cuda_room}/kernels_absent.cpp)
+list(REMOVE_ITEM sara_cuda_tensors ${sara_cuda_room}/kernels.cpp ${sara_cuda_room}/kernels_absent.cpp ${sara_cuda_room}/device_graph_cuda.cpp ${sara_cuda_room}/device_graph_absent.cpp)
+if(sara_has_cuda)
+  set(sara_cuda_graph ${sara_cuda_room}/device_graph_cuda.cpp)
+else()
+  set(sara_cuda_graph ${sara_cuda_room}/device_graph_absent.cpp)
+endif()
 file(GLOB sara_cuda_sources CONFIGURE_DEPENDS ${sara_cuda_room}/*.cu)
 
 function(sara_cuda_library name kind)
@@ -60,7 +66,7 @@ if(sara_has_nvcc)
   endforeach()
   file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/cuda)
   set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
-  sara_cuda_library(sara_cuda_kernels STATIC ${sara_cuda_tensors} ${sara_cuda_room}/kernels.cpp ${objects})
+  sara_cuda_library(sara_cuda_kernels STATIC ${sara_cuda_tensors} ${sara_cuda_graph} ${sara_cuda_room}/kernels.cpp ${objects})
   target_link_libraries(sara_cuda_kernels PUBLIC CUDA::cudart_static)
   set_target_properties(sara_cuda_kernels PROPERTIES EXCLUDE_FROM_ALL ON)  # whoever links it builds it
 endif()
@@ -69,29 +75,39 @@ if(sara_has_cuda)
   add_library(sara_cuda INTERFACE)
   target_link_libraries(sara_cuda INTERFACE sara_cuda_kernels)
 else()
-  sara_cuda_library(sara_cuda STATIC ${sara_cuda_room}/kernels_absent.cpp)
+  sara_cuda_library(sara_cuda STATIC ${sara_cuda_room}/kernels_absent.cpp ${sara_cuda_room}/pass_graph.cpp ${sara_cuda_graph})
 endif()
 
 # tests/cuda twice: on the emulated grid, and with the kernels, where its tests say why they are skipped when there is no device. What
 # comes first on the link line is taken: the functions of kernels.h are these instead of those of kernels_absent.cpp.
 function(sara_add_cuda_tests)
   file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/cuda/*_test.cpp)
+  if(NOT SARA_TOOLS)
+    list(REMOVE_ITEM tests ${CMAKE_SOURCE_DIR}/tests/cuda/trainer_test.cpp)
+  endif()
   foreach(source ${sara_cuda_sources})
     get_filename_component(name ${source} NAME_WE)
     file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/cuda/emulated_${name}.cpp CONTENT "#include \"sara/cuda/${name}.cu\"\n")
     list(APPEND emulated ${CMAKE_BINARY_DIR}/cuda/emulated_${name}.cpp)
   endforeach()
   set_source_files_properties(${emulated} PROPERTIES SKIP_PRECOMPILE_HEADERS ON SKIP_UNITY_BUILD_INCLUSION ON)
-  sara_cuda_library(sara_cuda_emulated OBJECT ${sara_cuda_tensors} ${emulated} ${CMAKE_SOURCE_DIR}/tests/cuda/emulated_device.cpp ${CMAKE_SOURCE_DIR}/tests/cuda/emulated_backend.cpp)
+  file(GLOB device CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/cuda/emulated_*.cpp)
+  sara_cuda_library(sara_cuda_emulated OBJECT ${sara_cuda_tensors} ${emulated} ${device})
   set(programs test_cuda_emulated)
   add_executable(test_cuda_emulated ${tests} $<TARGET_OBJECTS:sara_cuda_emulated>)
   if(sara_has_nvcc)
     add_executable(test_cuda ${tests} ${CMAKE_SOURCE_DIR}/tests/cuda/cuda_device.cpp)
     target_link_libraries(test_cuda PRIVATE sara_cuda_kernels)
     list(APPEND programs test_cuda)
+    if(NOT sara_has_cuda)  # graphs cannot be linked then, but compiled
+      add_library(sara_device_graph OBJECT ${sara_cuda_room}/device_graph_cuda.cpp)
+      target_compile_definitions(sara_device_graph PRIVATE C10_CUDA_NO_CMAKE_CONFIGURE_FILE)
+      target_link_libraries(sara_device_graph PRIVATE sara_files torch CUDA::cudart_static)
+      add_dependencies(test_cuda sara_device_graph)
+    endif()
   endif()
   foreach(program ${programs})
-    target_link_libraries(${program} PRIVATE sara_methods GTest::gtest GTest::gtest_main)
+    target_link_libraries(${program} PRIVATE sara_train GTest::gtest GTest::gtest_main)
     target_precompile_headers(${program} REUSE_FROM sara_torch_pch)
     target_sources(${program} PRIVATE $<TARGET_OBJECTS:sara_test_seed>)
     set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)

@@ -73,7 +73,7 @@ def run_worker(cell, settings, errors):
 def ours_command(cell, settings):
     budget = ["--budget", str(settings["budget"] // OURS[cell.peer])]
     counts = ["--steps", str(settings["steps"]), "--warmup", str(settings["warmup"])]
-    return [settings["sara"], "bench", "train-step", *task_flags(cell, settings), *budget, "--lr", "1e-4", *counts, "--json", *settings["ours_flags"]]
+    return [settings["sara"], "bench", "train-step", "--device", "cpu", *task_flags(cell, settings), *budget, "--lr", "1e-4", *counts, "--json", *settings["ours_flags"]]
 
 
 def run_ours(cell, settings):

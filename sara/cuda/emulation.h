@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 
 namespace sara::cuda {
 
 // How the grid of the tests runs.
 struct Emulation {
+  std::function<void(std::function<void()>)> record = nullptr;  // where it is set, told how to do each kernel's work again
   bool backwards = false;  // blocks and threads from the last to the first: a result that depends on their order shows itself
 };
 inline Emulation& emulation() {
@@ -20,6 +22,7 @@ inline Emulation& emulation() {
 template <class Kernel>
 void emulate(const Kernel& kernel, int64_t blocks) {
   const bool backwards = emulation().backwards;
+  if (const auto record = emulation().record) record([kernel, blocks] { emulate(kernel, blocks); });
   const auto shared = std::make_unique<typename Kernel::Shared>();
   for (int64_t b = 0; b < blocks; ++b) {
     std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(typename Kernel::Shared));

@@ -19,7 +19,7 @@ torch::Tensor Conv2d::forward(const torch::Tensor& x) const {
 }
 
 void lay_out_for_device_(const torch::nn::Module& model) {
-  for (const auto& module : model.modules())
+  for (const auto& module : model.modules(/*include_self=*/false))
     if (const auto* convolution = dynamic_cast<const Conv2d*>(module.get())) convolution->weight.set_data(for_device(convolution->weight.detach()));
 }
 

@@ -22,11 +22,6 @@ std::string class_picture_name(int64_t number, const Image& picture) {
   return std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0') + digits + "-" + hasher.hex() + ".png";
 }
 
-NoisyBatch rows_between(const NoisyBatch& batch, int64_t first, int64_t count) {
-  const auto part = [&](const torch::Tensor& all) { return all.narrow(0, first, count); };
-  return {part(batch.timesteps), part(batch.told), part(batch.noisy), part(batch.latents), part(batch.noise)};
-}
-
 }  // namespace
 
 void draw_class_pictures(const TextToImageParts& parts, const std::string& folder, const std::string& prompt, int64_t first, int64_t count, GenerateOptions how) {
@@ -47,11 +42,11 @@ void draw_class_pictures(const TextToImageParts& parts, const std::string& folde
   log_info(message("drew ", count, " class pictures into ", escaped(folder)));
 }
 
-PriorPreservingLoss prior_preserving_loss(const Objective& objective, const torch::Tensor& answer, const NoisyBatch& batch, double weight) {
+PriorPreservingLoss prior_preserving_loss(const torch::Tensor& answer, const LossTerms& terms, double weight) {
   SARA_CHECK(answer.size(0) % 2 == 0, "a batch of ", answer.size(0));
   const int64_t half = answer.size(0) / 2;
-  const auto own = objective.loss(answer.narrow(0, 0, half), rows_between(batch, 0, half));
-  const auto of_class = objective.loss(answer.narrow(0, half, half), rows_between(batch, half, half));
+  const auto own = task_loss(answer.narrow(0, 0, half), terms.rows(0, half));
+  const auto of_class = task_loss(answer.narrow(0, half, half), terms.rows(half, half));
   return {own + weight * of_class, of_class.detach()};
 }
 

@@ -23,6 +23,6 @@ void draw_class_pictures(const TextToImageParts& parts, const std::string& folde
 struct PriorPreservingLoss {
   torch::Tensor total, class_part;  // scalars; class_part without its weight
 };
-PriorPreservingLoss prior_preserving_loss(const Objective& objective, const torch::Tensor& answer, const NoisyBatch& batch, double weight);
+PriorPreservingLoss prior_preserving_loss(const torch::Tensor& answer, const LossTerms& terms, double weight);
 
 }  // namespace sara

@@ -64,6 +64,10 @@ Json fine_tune(const FineTuneRequest& request) {
   set_silent(!first);
   if (request.run.process_timeout && processes.count == 1) throw InvalidArgument("process_timeout: no effect in one process. Fix: leave it out, or start several with torchrun");
   const auto device = device_of_process(request.run.device, processes);
+  if (request.train.cuda_graph) {
+    if (request.run.method != "sara") throw InvalidArgument("cuda_graph: only with method sara, whose gradient keeps its place. Fix: leave it out");
+    cuda::PassGraph::require(device);
+  }
   if (request.run.data.empty()) throw InvalidArgument("data: missing. Fix: add --data FOLDER");
   if (request.run.sample_every && request.run.sample_prompt.empty())
     throw InvalidArgument("sample_every: no effect without prompts. Fix: add --sample-prompt TEXT, or leave it out");

@@ -9,14 +9,16 @@
 namespace sara {
 
 struct LiveBytes::Reporter : c10::MemoryReportingInfoBase {
+  explicit Reporter(c10::Device device) : counted(device) {}
+  c10::Device counted;
   std::atomic<int64_t> live{0};
   void reportMemoryUsage(void*, int64_t size, size_t, size_t, c10::Device device) override {
-    if (device.is_cpu()) live += size;
+    if (device.type() == counted.type() && (device.is_cpu() || device.index() == counted.index())) live += size;
   }
   bool memoryProfilingEnabled() const override { return true; }
 };
 
-LiveBytes::LiveBytes() : reporter_(std::make_shared<Reporter>()) {
+LiveBytes::LiveBytes(c10::Device device) : reporter_(std::make_shared<Reporter>(device)) {
   c10::ThreadLocalDebugInfo::_push(c10::DebugInfoKind::PROFILER_STATE, reporter_);
 }
 

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <memory>
 
 namespace sara {
 
-// Counts the CPU tensor memory that this thread has allocated and not freed while the object lives: the difference
+// Counts the tensor memory of a device that this thread has allocated and not freed while the object lives: the difference
 // over a forward pass is what autograd keeps for the backward pass.
 class LiveBytes {
  public:
-  LiveBytes();
+  explicit LiveBytes(c10::Device device = c10::kCPU);
   ~LiveBytes();
   LiveBytes(const LiveBytes&) = delete;
   LiveBytes& operator=(const LiveBytes&) = delete;

@@ -44,6 +44,21 @@ std::pair<int64_t, int64_t> trained_timesteps(const TrainOptions& options, int64
   return {options.min_timestep, end};
 }
 
+LossTerms LossTerms::rows(int64_t first, int64_t count) const {
+  const auto part = [&](const torch::Tensor& all) { return all.defined() ? all.narrow(0, first, count) : all; };
+  return {part(target), part(weights), part(offset), part(factor)};
+}
+
+LossTerms LossTerms::to(torch::Device device) const {
+  const auto there = [&](const torch::Tensor& tensor) { return tensor.defined() ? tensor.to(device) : tensor; };
+  return {there(target), there(weights), there(offset), there(factor)};
+}
+
+torch::Tensor task_loss(const torch::Tensor& answer, const LossTerms& terms) {
+  const auto weights = terms.weights.defined() ? std::optional(terms.weights) : std::nullopt;
+  return denoising_loss(terms.factor.defined() ? terms.offset + terms.factor * answer.to(torch::kFloat) : answer, terms.target, weights);
+}
+
 DiffusionObjective::DiffusionObjective(NoiseSchedule schedule, std::optional<double> snr_gamma)
     : schedule_(std::move(schedule)), snr_gamma_(snr_gamma) {}
 
@@ -51,11 +66,10 @@ NoisyBatch DiffusionObjective::noisy(const torch::Tensor& latents, const NoiseDr
   return {draws.timesteps, draws.timesteps, schedule_.add_noise(latents, draws.noise, draws.timesteps), latents, draws.noise};
 }
 
-torch::Tensor DiffusionObjective::loss(const torch::Tensor& answer, const NoisyBatch& batch) const {
-  const auto target = schedule_.target(batch.latents, batch.noise, batch.timesteps);
-  std::optional<torch::Tensor> weights;
-  if (snr_gamma_) weights = snr_weights(schedule_, batch.timesteps, *snr_gamma_);
-  return denoising_loss(answer, target.to(answer.device()), weights);
+LossTerms DiffusionObjective::terms(const NoisyBatch& batch) const {
+  LossTerms terms{schedule_.target(batch.latents, batch.noise, batch.timesteps)};
+  if (snr_gamma_) terms.weights = snr_weights(schedule_, batch.timesteps, *snr_gamma_);
+  return terms;
 }
 
 FlowObjective::FlowObjective(const SchedulerConfig& config, const FlowOptions& options, std::pair<int64_t, int64_t> range)
@@ -89,15 +103,16 @@ NoisyBatch FlowObjective::noisy(const torch::Tensor& latents, const NoiseDraws& 
   return {timesteps, told, schedule_.add_noise(latents, draws.noise, timesteps), latents, draws.noise};
 }
 
-torch::Tensor FlowObjective::loss(const torch::Tensor& answer, const NoisyBatch& batch) const {
+LossTerms FlowObjective::terms(const NoisyBatch& batch) const {
   const auto sigmas = schedule_.sigmas(batch.timesteps);
-  std::optional<torch::Tensor> weights;
-  if (scheme_ == "sigma_sqrt") weights = sigmas.square().reciprocal();
-  if (scheme_ == "cosmap") weights = 2 / (std::numbers::pi * (1 - 2 * sigmas + 2 * sigmas.square()));
-  if (!precondition_outputs_) return denoising_loss(answer, (batch.noise - batch.latents).to(answer.device()), weights);
-  const auto wide = answer.to(torch::kFloat);
-  const auto picture = batch.noisy.to(answer.device()) - per_picture(sigmas, wide).to(answer.device()) * wide;
-  return denoising_loss(picture, batch.latents.to(answer.device()), weights);
+  LossTerms terms{precondition_outputs_ ? batch.latents : batch.noise - batch.latents};
+  if (scheme_ == "sigma_sqrt") terms.weights = sigmas.square().reciprocal();
+  if (scheme_ == "cosmap") terms.weights = 2 / (std::numbers::pi * (1 - 2 * sigmas + 2 * sigmas.square()));
+  if (precondition_outputs_) {
+    terms.offset = batch.noisy;
+    terms.factor = -per_picture(sigmas, batch.noisy);
+  }
+  return terms;
 }
 
 std::unique_ptr<Objective> make_objective(const SchedulerConfig& config, const TrainOptions& options, const FlowOptions& flow) {

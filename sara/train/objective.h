@@ -23,6 +23,19 @@ struct NoisyBatch {
   torch::Tensor latents, noise;
 };
 
+// What a denoiser's answer is compared with, fp32, on the CPU until to() takes it to the answer.
+struct LossTerms {
+  torch::Tensor target;                    // like the answer
+  torch::Tensor weights = {};              // [B] of the pictures; undefined: 1 each
+  torch::Tensor offset = {}, factor = {};  // compared is offset + factor · answer, offset like the answer and factor [B, 1, ...]; undefined: the answer itself
+
+  LossTerms rows(int64_t first, int64_t count) const;
+  LossTerms to(torch::Device device) const;
+};
+
+// Mean squared error, weighed by picture (loss.h). Scalar, fp32, on the answer's device, where the terms must lie.
+torch::Tensor task_loss(const torch::Tensor& answer, const LossTerms& terms);
+
 // What is asked of a denoiser: how noise enters the latents and how its answer is judged.
 class Objective {
  public:
@@ -30,8 +43,8 @@ class Objective {
   virtual int64_t num_train_timesteps() const = 0;
   // latents [B, C, h, w] fp32 with the noise of `draws`; `key` is for draws of its own.
   virtual NoisyBatch noisy(const torch::Tensor& latents, const NoiseDraws& draws, uint64_t key) const = 0;
-  // Scalar, fp32, on the answer's device.
-  virtual torch::Tensor loss(const torch::Tensor& answer, const NoisyBatch& batch) const = 0;
+  virtual LossTerms terms(const NoisyBatch& batch) const = 0;
+  torch::Tensor loss(const torch::Tensor& answer, const NoisyBatch& batch) const { return task_loss(answer, terms(batch).to(answer.device())); }
 };
 
 // Denoising diffusion: the schedule's target (noise, velocity or sample), weighed by SNR when a gamma is given.
@@ -40,7 +53,7 @@ class DiffusionObjective : public Objective {
   explicit DiffusionObjective(NoiseSchedule schedule, std::optional<double> snr_gamma = std::nullopt);
   int64_t num_train_timesteps() const override { return schedule_.num_train_timesteps(); }
   NoisyBatch noisy(const torch::Tensor& latents, const NoiseDraws& draws, uint64_t key) const override;
-  torch::Tensor loss(const torch::Tensor& answer, const NoisyBatch& batch) const override;
+  LossTerms terms(const NoisyBatch& batch) const override;
 
  private:
   NoiseSchedule schedule_;
@@ -58,7 +71,7 @@ class FlowObjective : public Objective {
   FlowObjective(const SchedulerConfig& config, const FlowOptions& options, std::pair<int64_t, int64_t> range);
   int64_t num_train_timesteps() const override { return schedule_.num_train_timesteps(); }
   NoisyBatch noisy(const torch::Tensor& latents, const NoiseDraws& draws, uint64_t key) const override;
-  torch::Tensor loss(const torch::Tensor& answer, const NoisyBatch& batch) const override;
+  LossTerms terms(const NoisyBatch& batch) const override;
 
  private:
   torch::Tensor drawn_shares(int64_t count, uint64_t key) const;

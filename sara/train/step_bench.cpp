@@ -2,6 +2,8 @@
 #include "sara/train/step_bench.h"
 
 #include <ATen/Parallel.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/types.h>
 #include <torch/version.h>
 
@@ -25,9 +27,12 @@ double median(std::vector<double> values) {
   return (values[(values.size() - 1) / 2] + values[values.size() / 2]) / 2;
 }
 
+// Of work on a device: a lap ends when that has been done.
 class Stopwatch {
  public:
+  explicit Stopwatch(torch::Device device) : device_(device) { lap(); }
   double lap() {
+    if (!device_.is_cpu()) c10::impl::VirtualGuardImpl(device_.type()).synchronizeDevice(device_.index());
     const auto now = std::chrono::steady_clock::now();
     const double seconds = std::chrono::duration<double>(now - last_).count();
     last_ = now;
@@ -35,8 +40,12 @@ class Stopwatch {
   }
 
  private:
+  torch::Device device_;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
+
+// The statistics of a device's memory; null on the CPU.
+c10::DeviceAllocator* device_memory_of(torch::Device device) { return device.is_cpu() ? nullptr : dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(device.type())); }
 
 constexpr int64_t kTextTokens = 77;
 
@@ -77,6 +86,8 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
 
   const auto inputs = denoiser->inputs();
   const auto like = tensors.front().second.options().requires_grad(false);
+  const torch::Device device = tensors.front().second.device();
+  auto* const memory_of_device = device_memory_of(device);
   const int64_t side = options.resolution / pixels_a_latent;
   const auto frames = clip_frames(*denoiser, options.num_frames);
   const PassSize size{options.batch_size, side, side, kTextTokens, static_cast<int64_t>(like.dtype().itemsize()), frames.value_or(1)};
@@ -90,15 +101,15 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
     const auto sample = torch::randn(shape).to(like);
     const auto target = torch::randn(shape).to(like);
     const auto context = torch::randn({options.batch_size, kTextTokens, inputs.text_width}).to(like);
-    const auto timesteps = torch::randint(0, 1000, {options.batch_size});
+    const auto timesteps = torch::randint(0, 1000, {options.batch_size}).to(device);
     AddedConditions added;
     if (inputs.pooled_width > 0) added.pooled_text = torch::randn({options.batch_size, inputs.pooled_width}).to(like);
-    if (inputs.time_ids) added.time_ids = torch::tensor({options.resolution, options.resolution, int64_t{0}, int64_t{0}, options.resolution, options.resolution}).expand({options.batch_size, -1});
+    if (inputs.time_ids) added.time_ids = torch::tensor({options.resolution, options.resolution, int64_t{0}, int64_t{0}, options.resolution, options.resolution}).expand({options.batch_size, -1}).to(device);
     const auto passes = [&](const torch::Tensor& latents) {
-      Stopwatch watch;
+      Stopwatch watch(device);
       torch::Tensor loss;
       {
-        const LiveBytes live;
+        const LiveBytes live(device);
         loss = denoising_loss(denoiser->forward(latents, timesteps, context, added), target, {});
         saved = live.now();
       }
@@ -112,10 +123,11 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
       const Frozen all(tensors);
       frozen = passes(sample.clone().requires_grad_());
     }
+    if (memory_of_device && step == options.warmup + 1) memory_of_device->resetPeakStats(device.index());
     const double gradients_before = weight_gradient_seconds();
     const auto [forward_s, backward_s] = passes(sample);
     const double gradients_s = weight_gradient_seconds() - gradients_before;
-    Stopwatch watch;
+    Stopwatch watch(device);
     const auto report = method->step(step, lr);
     const double optimizer_s = watch.lap();
     if (step <= options.warmup) continue;
@@ -134,6 +146,7 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
   Json result{{"resolution", options.resolution},
             {"batch_size", options.batch_size},
             {"precision", options.precision},
+            {"device", device.str()},
             {"method", options.method},
             {"memory", memory_level_name(level)},
             {"selected", method->trained()},
@@ -149,6 +162,10 @@ Json bench_train_step(std::shared_ptr<Denoiser> denoiser, const std::string& com
             {"saved_activation_bytes", saved},
             {"samples", {{"forward_s", forward}, {"backward_s", backward}, {"weight_gradients_s", weight_gradients}, {"optimizer_s", optimizer}, {"rank_s", rank}, {"step_s", step_seconds}}},
             {"torch", TORCH_VERSION}};
+  if (!device.is_cpu()) {
+    result["weight_gradients_s"] = result["samples"]["weight_gradients_s"] = nullptr;  // the clock tells how long they took to queue
+    if (memory_of_device) result["peak_device_gb"] = double(memory_of_device->getDeviceStats(device.index()).allocated_bytes[0].peak) / 1e9;
+  }
   if (options.compare_frozen) {
     for (const auto& [name, seconds] : {std::pair{"frozen_forward_s", &frozen_forward}, {"frozen_backward_s", &frozen_backward}, {"beyond_frozen_s", &beyond_frozen}}) {
       result[name] = median(*seconds);

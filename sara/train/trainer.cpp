@@ -22,10 +22,11 @@ Trainer::Trainer(Denoiser& denoiser, Method& method, const Objective& objective,
       processes_(processes),
       order_(data.samples(), options.batch_size * (processes ? processes->size() : 1), seed) {
   if (options.precision == "fp16") state_.loss_scale.emplace();
+  if (options.cuda_graph) graph_.emplace(denoiser.parameters().front().device(), [this](const auto& inputs) { return recorded_passes(inputs); });
   if (data.classes) class_order_.emplace(data.classes->count, options.batch_size, stream_key(seed, "class"));
 }
 
-torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
+Trainer::MicroBatch Trainer::micro_batch(TrainingStep& step, int64_t part) const {
   const int64_t batch = (step.step - 1) * options_.gradient_accumulation_steps + part;
   const int64_t count = options_.batch_size, first = processes_ ? processes_->rank() * count : 0;  // this process's rows of it
   const auto whole = order_.draws(batch);
@@ -66,11 +67,40 @@ torch::Tensor Trainer::micro_batch_loss(TrainingStep& step, int64_t part) {
   AddedConditions added;
   if (wanted.pooled_width > 0) added.pooled_text = data_.text.pooled.index_select(0, texts).to(weight.options());
   if (wanted.time_ids) added.time_ids = data_.latents.time_ids.index_select(0, rows).to(weight.device());
-  const auto answer = denoiser_.forward(inputs.noisy.to(weight.options()), inputs.told.to(weight.device()), context.to(weight.options()), added);
-  if (!data_.classes) return objective_.loss(answer, inputs);
-  const auto loss = prior_preserving_loss(objective_, answer, inputs, data_.classes->weight);
-  step.class_loss = step.class_loss.value_or(0) + loss.class_part.item<double>() / double(options_.gradient_accumulation_steps);
-  return loss.total;
+  return {inputs.noisy.to(weight.options()), inputs.told.to(weight.device()), context.to(weight.options()), added, objective_.terms(inputs).to(weight.device())};
+}
+
+Trainer::Losses Trainer::forward(const MicroBatch& batch) const {
+  const auto parts = double(options_.gradient_accumulation_steps);
+  const auto answer = denoiser_.forward(batch.noisy, batch.told, batch.context, batch.added);
+  if (!data_.classes) return {task_loss(answer, batch.terms) / parts, {}};
+  const auto loss = prior_preserving_loss(answer, batch.terms, data_.classes->weight);
+  return {loss.total / parts, loss.class_part};
+}
+
+// -> the loss and its class part
+std::pair<double, std::optional<double>> Trainer::take_passes(const MicroBatch& batch) {
+  const double scale = state_.loss_scale ? state_.loss_scale->scale() : 1;
+  const auto class_part = [](const torch::Tensor& part) { return part.defined() ? std::optional(part.item<double>()) : std::nullopt; };
+  if (graph_) {
+    const auto losses = graph_->run({batch.noisy, batch.told, batch.context, batch.added.pooled_text, batch.added.time_ids, batch.terms.target, batch.terms.weights, batch.terms.offset,
+                                     batch.terms.factor, torch::tensor(scale, torch::kFloat)});
+    const auto value = losses[0].item<double>();
+    if (!std::isfinite(value)) method_.scale_gradient_(std::nan(""));
+    return {value, class_part(losses[1])};
+  }
+  auto [loss, part] = forward(batch);
+  const auto value = loss.item<double>();
+  if (!std::isfinite(value)) loss = loss * std::nan("");  // an infinite loss may have a finite gradient: spoil it, so that the step is skipped
+  (state_.loss_scale ? loss * scale : loss).backward();
+  return {value, class_part(part)};
+}
+
+// What take_passes does, of tensors on the device alone.
+std::vector<torch::Tensor> Trainer::recorded_passes(const std::vector<torch::Tensor>& in) const {
+  const Losses losses = forward({in[0], in[1], in[2], {in[3], in[4]}, {in[5], in[6], in[7], in[8]}});
+  (losses.total * in[9]).backward();
+  return {losses.total.detach(), losses.class_part};
 }
 
 // One exchange of what the log tells, in fp64 (samples and timesteps are exact), then that of the gradient.
@@ -111,11 +141,9 @@ TrainingStep Trainer::take_step() {
   TrainingStep done;
   done.step = state_.step + 1;
   for (int64_t part = 0; part < options_.gradient_accumulation_steps; ++part) {
-    auto loss = micro_batch_loss(done, part) / double(options_.gradient_accumulation_steps);
-    const auto value = loss.item<double>();
-    if (!std::isfinite(value)) loss = loss * std::nan("");  // an infinite loss may have a finite gradient: spoil it, so that the step is skipped
-    (scale ? loss * scale->scale() : loss).backward();
-    done.loss += value;
+    const auto [loss, class_part] = take_passes(micro_batch(done, part));
+    done.loss += loss;
+    if (class_part) done.class_loss = done.class_loss.value_or(0) + *class_part / double(options_.gradient_accumulation_steps);
   }
   if (processes_ && processes_->size() > 1) average_over_processes(done);
   done.lr = lr_ * lr_curve(options_.lr_scheduler, done.step, options_.steps, options_.lr_warmup_steps);
@@ -131,6 +159,7 @@ TrainingStep Trainer::take_step() {
   state_.step = done.step;
   if (!done.overflowed) state_.skipped = done.report.skipped ? state_.skipped + 1 : 0;
   state_.exhausted |= done.report.reselected && done.report.active == 0;
+  if (done.report.reselected && graph_) graph_->forget();  // the gradient has another buffer
   done.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return done;
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "sara/cuda/pass_graph.h"
 #include "sara/data/batches.h"
 #include "sara/data/clip_frames.h"
 #include "sara/data/latent_cache.h"
@@ -62,6 +63,9 @@ struct TrainerState {
 // In several processes each takes its rows of every micro-batch of batch_size x processes: order of the data, noise and timesteps are
 // those of one process with that batch size. Gradients are averaged once an optimizer step, before everything that depends on them,
 // so all ranks take the same step, or skip it together; loss, samples and timesteps of a TrainingStep are those of all ranks.
+//
+// With options.cuda_graph the passes are recorded and started as one graph (cuda/pass_graph.h): only for methods whose gradient keeps its place, as SaRA's does, and
+// anew after a reselection.
 class Trainer {
  public:
   Trainer(Denoiser& denoiser, Method& method, const Objective& objective, const TrainingData& data, const TrainOptions& options,
@@ -79,9 +83,20 @@ class Trainer {
   void load_state(const TrainerState& state);
 
  private:
+  struct MicroBatch {  // on the denoiser's device
+    torch::Tensor noisy, told, context;
+    AddedConditions added;
+    LossTerms terms;
+  };
+  struct Losses {  // total: a part of the mean over micro-batches; class_part undefined without class pictures
+    torch::Tensor total, class_part;
+  };
   TrainingStep take_step();
   void average_over_processes(TrainingStep& step);
-  torch::Tensor micro_batch_loss(TrainingStep& step, int64_t part);
+  MicroBatch micro_batch(TrainingStep& step, int64_t part) const;
+  Losses forward(const MicroBatch& batch) const;
+  std::pair<double, std::optional<double>> take_passes(const MicroBatch& batch);
+  std::vector<torch::Tensor> recorded_passes(const std::vector<torch::Tensor>& inputs) const;
 
   Denoiser& denoiser_;
   Method& method_;
@@ -95,6 +110,7 @@ class Trainer {
   BatchOrder order_;
   std::optional<BatchOrder> class_order_;
   TrainerState state_;
+  std::optional<cuda::PassGraph> graph_;
 };
 
 }  // namespace sara

@@ -120,7 +120,7 @@ def test_pictures_of_several_sizes_are_refused(refused, layout, eight, tmp_path)
 
 
 FIELDS = {
-    *("model", "resolution", "batch_size", "precision", "selected", "threads", "forward_s", "backward_s", "weight_gradients_s", "optimizer_s", "rank_s", "rank_s_mean"),
+    *("model", "resolution", "batch_size", "precision", "device", "selected", "threads", "forward_s", "backward_s", "weight_gradients_s", "optimizer_s", "rank_s", "rank_s_mean"),
     *("step_s", "peak_rss_gb", "saved_activation_bytes", "torch", "commit", "samples"),
 }
 

@@ -10,8 +10,8 @@ namespace sara {
 torch::Device kernel_device() { return emulated_device(); }
 std::string why_no_device() { return ""; }
 
-ByKernels::ByKernels(bool backwards) { cuda::emulation() = {backwards}; }
-ByKernels::~ByKernels() { cuda::emulation() = {}; }
+ByKernels::ByKernels(bool backwards) { cuda::emulation().backwards = backwards; }
+ByKernels::~ByKernels() { cuda::emulation().backwards = false; }
 
 namespace cuda {
 

@@ -47,9 +47,9 @@ template <class Kernel>
 std::vector<float> run(bool backwards) {
   std::vector<float> in(24), out(3);
   std::iota(in.begin(), in.end(), 0.0f);
-  emulation() = {backwards};
+  emulation().backwards = backwards;
   emulate(Kernel{out.data(), in.data()}, 3);
-  emulation() = {};
+  emulation().backwards = false;
   return out;
 }
 

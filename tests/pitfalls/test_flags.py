@@ -26,6 +26,7 @@ OTHER = {
     "crop", "memory", "memory-budget",  # tests/cli/test_memory.py: they must not change what is trained
     "tokenizer",  # tests/cli/test_convert.py
     "process-timeout",  # test_several_processes.py
+    "cuda-graph",  # tests/cuda/trainer_test.cpp: it must not change what is trained; refused in tests/cli/test_bad_training_input.py
     "prior-preservation", "class-data", "class-prompt", "num-class-images", "prior-loss-weight",  # tests/cli/test_dreambooth.py
 }  # fmt: skip
 # Flags of other families, which tests/parity/test_pipeline_sd3.py and test_pipeline_animatediff.py train with.
