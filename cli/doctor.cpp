@@ -48,8 +48,8 @@ Json findings() {
   out["cores"] = sysconf(_SC_NPROCESSORS_ONLN);
   out["memory_gib"] = std::round(memory * 10) / 10;
   out["tensor_memory"] = tensor_memory();
-  out["cuda_build"] = at::Context::hasCUDA();
-  out["cuda_devices"] = at::Context::hasCUDA() ? int(at::detail::getCUDAHooks().deviceCount()) : 0;
+  out["cuda_build"] = at::detail::getCUDAHooks().isBuilt();
+  out["cuda_devices"] = at::detail::getCUDAHooks().isBuilt() ? int(at::detail::getCUDAHooks().deviceCount()) : 0;
   out["cuda_kernels"] = cuda::kernels(torch::kCUDA) != nullptr;
   try {
     out["default_model"] = model_path({});

@@ -8,7 +8,7 @@
 namespace sara {
 
 c10::Device device_from_name(const std::string& name) {
-  const bool built = at::Context::hasCUDA();
+  const bool built = at::detail::getCUDAHooks().isBuilt();  // hasCUDA() asks for a device too
   const auto count = built ? at::detail::getCUDAHooks().deviceCount() : 0;
   if (name == "cpu") return c10::Device(c10::kCPU);
   if (name == "auto") return count > 0 ? c10::Device(c10::kCUDA, 0) : c10::Device(c10::kCPU);

@@ -9,7 +9,7 @@ namespace sara {
 torch::Device kernel_device() { return {torch::kCUDA, 0}; }
 
 std::string why_no_device() {
-  if (!at::Context::hasCUDA()) return "this torch has no CUDA";
+  if (!at::detail::getCUDAHooks().isBuilt()) return "this torch has no CUDA";
   return at::detail::getCUDAHooks().deviceCount() ? "" : "no CUDA device on this machine";
 }
 
