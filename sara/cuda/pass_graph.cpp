@@ -29,7 +29,7 @@ PassGraph::Tensors PassGraph::run(const Tensors& inputs) {
     for (const torch::Tensor& input : inputs) inputs_.push_back(input.defined() ? torch::empty(input.sizes(), input.options().device(device_)) : input);
   }
   for (size_t i = 0; i < inputs.size(); ++i)
-    if (inputs[i].defined()) inputs_[i].copy_(inputs[i], /*non_blocking=*/true);
+    if (inputs[i].defined()) inputs_[i].copy_(inputs[i]);
   if (!graph_ && runs_++ < kUnrecorded) return passes_(inputs_);
   if (!graph_) {
     auto graph = device_graph(device_);

@@ -23,6 +23,8 @@ class Method {
   // What backward has gathered since the last step, to be averaged in place over the processes of a run: the same shapes in the same
   // order in all of them. Valid until the next backward pass or step.
   virtual std::vector<torch::Tensor> gradients() = 0;
+  // Does it lie in the same memory for every step, but for a reselection (report.reselected)? A graph of the passes writes there without being asked.
+  virtual bool has_gradient_in_place() const { return false; }
   // Hash of which weights are trained now and of their values: the same in all processes of a run after every step.
   virtual std::string fingerprint() const = 0;
 

@@ -22,6 +22,7 @@ class SaraMethod : public Method {
   std::string name() const override { return "sara"; }
   int64_t trained() const override { return optimizer_.values().selected(); }
   double default_lr() const override { return optimizer_.lr(); }
+  bool has_gradient_in_place() const override { return true; }
   std::vector<torch::Tensor> gradients() override { return {optimizer_.gathered_gradient()}; }
   std::string fingerprint() const override { return optimizer_.values().fingerprint(); }
   void scale_gradient_(double factor) override { optimizer_.scale_gradient_(factor); }

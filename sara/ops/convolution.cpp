@@ -7,6 +7,7 @@
 #include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/stack.h>
 
+#include "sara/ops/map_layout.h"
 #include "sara/ops/matrix_product.h"
 #include "sara/ops/processor.h"
 #include "sara/ops/turn.h"
@@ -179,12 +180,13 @@ torch::Tensor convolution_input_gradient(const torch::Tensor& gradient, const to
   if (is_tokens_product(gradient, weight, 0, shape)) return map_of_tokens(product_with(tokens_of_map(gradient), as_matrix(weight)), input_sizes);
   if (!is_matrix_product(gradient, weight, 0, gradient.size(0) * gradient.size(2) * gradient.size(3))) {
     const auto of = [&](const torch::Tensor& given, at::MemoryFormat format) {
-      // Its sizes alone are looked at, but the CPU's way copies what is not contiguous.
-      const torch::Tensor input = gradient.is_cpu() ? torch::empty(input_sizes, gradient.options(), format) : torch::empty({1}, gradient.options()).expand(input_sizes);
+      // Its sizes and its layout alone are looked at, but the CPU's way copies what is not contiguous, and a GPU's gives the gradient the input's layout.
+      const bool is_laid_out = gradient.is_cpu() || format == at::MemoryFormat::ChannelsLast;
+      const torch::Tensor input = is_laid_out ? torch::empty(input_sizes, gradient.options(), format) : torch::empty({1}, gradient.options()).expand(input_sizes);
       return std::get<0>(at::convolution_backward(given, input, weight, c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding}, {1, 1}, false,
                                                   {0, 0}, 1, {true, false, false}));
     };
-    if (!has_channels_together(gradient, weight, 0)) return of(gradient, at::MemoryFormat::Contiguous);
+    if (!has_channels_together(gradient, weight, 0)) return of(gradient, is_channels_last(gradient) ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
     return channels_apart(of(channels_together(gradient), at::MemoryFormat::ChannelsLast));
   }
   const Geometry g{input_sizes[0], input_sizes[1], input_sizes[2], input_sizes[3], gradient.size(2), gradient.size(3), shape};

@@ -100,7 +100,7 @@ ConvolutionGradients convolution_gradients(const torch::Tensor& weight, const to
   const auto sums = [&] { return with_sums ? sum_over_positions(gradient) : torch::Tensor(); };
   if (!is_trained(weight) || !input.defined()) return {{}, sums()};
   const auto rows = [&](int64_t begin, int64_t end) {
-    const torch::Tensor part = laid_out_as(gradient.narrow(1, begin, end - begin), gradient), part_weight = weight.narrow(0, begin, end - begin).to(input.scalar_type());
+    const torch::Tensor part = laid_out_as(gradient.narrow(1, begin, end - begin), input), part_weight = weight.narrow(0, begin, end - begin).to(input.scalar_type());
     return std::get<1>(at::convolution_backward(part, input, part_weight, c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding}, {1, 1},
                                                 false, {0, 0}, 1, {false, true, false}));
   };

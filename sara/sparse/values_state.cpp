@@ -62,6 +62,8 @@ CompactGradient::Spans Values::spans() const {
 void Values::find_rows_() {
   for (Slot& slot : slots_) {
     slot.entries = nullptr;
+    slot.offsets = torch::Tensor();
+    slot.laid_out.clear();
     if (!slot.weight.is_cpu() && !slot.weight.is_contiguous()) {
       slot.offsets = storage_offsets(slot.weight, slot.indices).to(slot.indices.scalar_type());
       slot.laid_out = slot.weight.strides().vec();

@@ -65,7 +65,7 @@ Json fine_tune(const FineTuneRequest& request) {
   if (request.run.process_timeout && processes.count == 1) throw InvalidArgument("process_timeout: no effect in one process. Fix: leave it out, or start several with torchrun");
   const auto device = device_of_process(request.run.device, processes);
   if (request.train.cuda_graph) {
-    if (request.run.method != "sara") throw InvalidArgument("cuda_graph: only with method sara, whose gradient keeps its place. Fix: leave it out");
+    if (request.run.method != "sara") throw InvalidArgument(message("cuda_graph: not with method ", request.run.method, ", whose gradient does not stay where it is. Fix: leave it out"));
     cuda::PassGraph::require(device);
   }
   if (request.run.data.empty()) throw InvalidArgument("data: missing. Fix: add --data FOLDER");

@@ -22,6 +22,8 @@ Trainer::Trainer(Denoiser& denoiser, Method& method, const Objective& objective,
       processes_(processes),
       order_(data.samples(), options.batch_size * (processes ? processes->size() : 1), seed) {
   if (options.precision == "fp16") state_.loss_scale.emplace();
+  if (options.cuda_graph && !method.has_gradient_in_place())
+    throw InvalidArgument(message("cuda_graph: not with method ", method.name(), ", whose gradient does not stay where it is. Fix: leave it out"));
   if (options.cuda_graph) graph_.emplace(denoiser.parameters().front().device(), [this](const auto& inputs) { return recorded_passes(inputs); });
   if (data.classes) class_order_.emplace(data.classes->count, options.batch_size, stream_key(seed, "class"));
 }

@@ -14,6 +14,7 @@ std::string why_no_device() {
 }
 
 std::optional<int64_t> host_waits() { return {}; }
+std::optional<int64_t> graphs_recorded() { return {}; }
 
 // The CPU is the judge: fp32 convolutions in fp32.
 ByKernels::ByKernels(bool) { at::globalContext().setAllowTF32CuDNN(false); }

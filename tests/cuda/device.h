@@ -15,6 +15,7 @@ std::string why_no_device();  // empty when there is one
 
 // How often the host has waited for the device so far: a number or a tensor read back, a result whose size depends on numbers. None where nothing counts it.
 std::optional<int64_t> host_waits();
+std::optional<int64_t> graphs_recorded();  // likewise
 
 // While one exists the device computes as the tests want it: a GPU convolves fp32 numbers in fp32, the emulated grid runs from its end if `backwards`.
 struct ByKernels {

@@ -11,6 +11,7 @@
 
 #include "sara/cuda/device_graph.h"
 #include "sara/cuda/emulation.h"
+#include "tests/cuda/device.h"
 #include "tests/cuda/emulated_backend.h"
 
 namespace sara {
@@ -21,6 +22,7 @@ struct Recording {
   std::vector<void*> given_back;  // meanwhile
 };
 Recording* recording = nullptr;
+int64_t recorded = 0;  // graphs
 
 std::mutex memory_lock;  // a backward pass has a thread of its own
 std::map<void*, size_t> blocks;
@@ -67,6 +69,7 @@ class EmulatedGraph : public cuda::DeviceGraph {
     }
     stop();
     put_back(before);
+    ++recorded;
   }
   void replay() override {
     for (const auto& again : done_.work) again();
@@ -83,6 +86,7 @@ class EmulatedGraph : public cuda::DeviceGraph {
 }  // namespace
 
 bool is_recording() { return recording; }
+std::optional<int64_t> graphs_recorded() { return recorded; }
 void record_work(std::function<void()> again) { recording->work.push_back(std::move(again)); }
 
 void* device_memory(size_t bytes) {

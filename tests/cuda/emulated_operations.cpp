@@ -8,6 +8,7 @@
 #include <ATen/ops/convolution_backward.h>
 #include <torch/library.h>
 
+#include "sara/ops/map_layout.h"
 #include "tests/cuda/emulated_backend.h"
 #include "tests/cuda/emulated_graph.h"
 
@@ -46,6 +47,7 @@ torch::Tensor convolution(const torch::Tensor& x, const torch::Tensor& weight, c
 std::tuple<torch::Tensor, torch::Tensor, torch::Tensor> convolution_backward(const torch::Tensor& gradient, const torch::Tensor& x, const torch::Tensor& weight, c10::IntArrayRef stride,
                                                                              c10::IntArrayRef padding, c10::IntArrayRef dilation, bool transposed, c10::IntArrayRef output_padding,
                                                                              int64_t groups, std::array<bool, 3> wanted) {
+  TORCH_CHECK(!is_channels_last(gradient) || x.suggest_memory_format() == at::MemoryFormat::ChannelsLast, "a GPU would lay the gradient out as the input seems to lie, and back");
   const auto of = results_of([=, gradient = on_cpu(gradient), x = on_cpu(x), weight = on_cpu(weight), stride = stride.vec(), padding = padding.vec(), dilation = dilation.vec(),
                               output_padding = output_padding.vec()] {
     return at::convolution_backward(gradient, x, weight, c10::nullopt, stride, padding, dilation, transposed, output_padding, groups, wanted);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Training a small denoiser by kernels, beside the same on the CPU.
+#include "sara/cuda/pass_graph.h"
 #include "sara/layers/conv.h"
 #include "sara/models/mmdit.h"
 #include "sara/models/unet.h"
@@ -93,7 +94,17 @@ TEST_P(FamilyOn, GradientsAreThoseOfTheCpu) {
     if (wanted.pooled_width) added.pooled_text = torch::randn({2, wanted.pooled_width}).to(device);
     if (wanted.time_ids) added.time_ids = torch::tensor({8, 8, 0, 0, 8, 8}).expand({2, 6}).to(device);
     const torch::Tensor x = torch::randn(shape).to(device), text = torch::randn({2, 5, wanted.text_width}).to(device);
-    denoiser->forward(x, torch::tensor({10, 700}).to(device), text, added).square().mean().backward();
+    const auto passes = [&](const cuda::PassGraph::Tensors& in) {
+      denoiser->forward(in[0], in[1], in[2], {in[3], in[4]}).square().mean().backward();
+      return cuda::PassGraph::Tensors();
+    };
+    const cuda::PassGraph::Tensors inputs{x, torch::tensor({10, 700}).to(device), text, added.pooled_text, added.time_ids};
+    if (sparse && !device.is_cpu()) {  // as they are, and recorded: three times in all
+      cuda::PassGraph graph(device, passes);
+      for (int64_t i = 0; i <= cuda::PassGraph::kUnrecorded; ++i) graph.run(inputs);
+      return (optimizer->values().gradient().cpu() / (cuda::PassGraph::kUnrecorded + 1)).clone();
+    }
+    passes(inputs);
     if (sparse) return optimizer->values().gradient().cpu().clone();
     std::vector<torch::Tensor> all;
     for (const auto& parameter : denoiser->parameters()) all.push_back(parameter.grad().cpu().reshape({-1}));
