@@ -19,7 +19,7 @@ class DeviceGraph {
   virtual void replay() = 0;
 };
 
-// Null where there is none: on the CPU, and in a build without CUDA.
+// Null where there is none: on the CPU, and in a build without kernels (kernels_absent.cpp).
 std::unique_ptr<DeviceGraph> device_graph(const torch::Device& device);
 
 }  // namespace sara::cuda

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Of a torch without CUDA.
+// Of a build without kernels.
 #include "sara/cuda/device_graph.h"
 
 namespace sara::cuda {

@@ -57,21 +57,7 @@ TEST_P(TrainingOn, ASmallUNetLearnsTheSameAsOnTheCpu) {
 // Every family at every memory level, SaRA's gradient and that of full fine-tuning.
 struct FamilyOn : OnKernelDevice, testing::WithParamInterface<std::tuple<const char*, MemoryLevel>> {
   static std::shared_ptr<Denoiser> model(const std::string& family, torch::Device device) {
-    if (family == "sd3") {
-      MmditConfig config;
-      config.sample_size = 8;
-      config.in_channels = config.out_channels = 4;
-      config.num_layers = 2;
-      config.attention_head_dim = 8;
-      config.num_attention_heads = 2;
-      config.caption_projection_dim = 16;
-      config.joint_attention_dim = 12;
-      config.pooled_projection_dim = 6;
-      config.pos_embed_max_size = 6;
-      config.dual_attention_layers = {0};
-      config.qk_norm = true;
-      return random_model<SD3Transformer2DModel>(config, torch::kFloat, device);
-    }
+    if (family == "sd3") return random_model<SD3Transformer2DModel>(small_mmdit(), torch::kFloat, device);
     UNetConfig config = small_unet();
     if (family == "sdxl") config.text_time = TextTimeConfig{.time_channels = 4, .in_channels = 32};
     if (family == "animatediff") config.motion = MotionConfig{.heads = {2, 4}, .layers = {1, 1}, .mid_layers = 1, .mid_block = true, .max_frames = 8};

@@ -21,6 +21,22 @@ inline UNetConfig small_unet() {
   return config;
 }
 
+inline MmditConfig small_mmdit() {
+  MmditConfig config;
+  config.sample_size = 8;
+  config.in_channels = config.out_channels = 4;
+  config.num_layers = 2;
+  config.attention_head_dim = 8;
+  config.num_attention_heads = 2;
+  config.caption_projection_dim = 16;
+  config.joint_attention_dim = 12;
+  config.pooled_projection_dim = 6;
+  config.pos_embed_max_size = 6;
+  config.dual_attention_layers = {0};
+  config.qk_norm = true;
+  return config;
+}
+
 inline VaeConfig small_vae() {
   VaeConfig config;
   config.block_out_channels = {8, 16};
